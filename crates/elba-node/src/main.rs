@@ -1,0 +1,3 @@
+//! The zone node.
+
+fn main() {}

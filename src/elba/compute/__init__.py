@@ -1,0 +1,1 @@
+"""Compute providers: what launches, stops, measures instances. Nothing else in Elba knows how."""

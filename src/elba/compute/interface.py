@@ -1,0 +1,124 @@
+"""The interface of every compute provider, its errors and its contract.
+
+The contract suite in `elba.testing` runs against the fake and every real provider. All methods are
+idempotent by instance id, so that a reconciler stopped after acting may act again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from elba.errors import ElbaError
+
+
+class ProviderError(ElbaError):
+    """Base. The reconciler's choice follows from the kind alone."""
+
+
+class NotFound(ProviderError):
+    """No such instance here (any more)."""
+
+
+class NoCapacity(ProviderError):
+    """The host has no room: EC2's InsufficientInstanceCapacity."""
+
+
+class Transient(ProviderError):
+    """Will likely work later."""
+
+    def __init__(self, message: str, after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.after_seconds = after_seconds
+
+
+class Permanent(ProviderError):
+    """Will never work as asked (an image that is gone); becomes the instance's state reason."""
+
+
+class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """All a provider needs to launch one instance.
+
+    `host_address` is where the host (zone nodes, clients) reaches the instance: with the process provider
+    an address in 127.0.0.0/8, with real networks the private address itself.
+    """
+
+    instance_id: str
+    account: str
+    region: str
+    zone: str
+    image_id: str
+    instance_type: str
+    vcpus: int
+    memory_mib: int
+    private_address: str
+    host_address: str
+    user_data: bytes = b""
+    environment: Mapping[str, str] = {}
+    image_path: str = ""
+    """Directory with the image's files (the built-in image's default web app), copied at first boot."""
+
+
+class Power(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    TERMINATED = "terminated"
+
+
+class ObservedInstance(msgspec.Struct, frozen=True, kw_only=True):
+    """The world, not our memory of it. `exited` = it stopped by itself (shutdown inside, or killed)."""
+
+    instance_id: str
+    power: Power
+    exited: bool = False
+    detail: str = ""
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """Cumulative since boot; the reader takes differences. `time` is world seconds (monotonic)."""
+
+    instance_id: str
+    time: float
+    cpu_seconds: float
+    network_in_bytes: int = 0
+    network_out_bytes: int = 0
+    disk_read_bytes: int = 0
+    disk_write_bytes: int = 0
+
+
+class Provider(Protocol):
+    """Launches, stops, measures instances."""
+
+    async def launch(self, spec: InstanceSpec) -> None:
+        """Start the instance unless it is there already. Raises: NoCapacity, Permanent, Transient."""
+
+    async def start(self, spec: InstanceSpec) -> None:
+        """Start a stopped instance with its directory as it was; user data does not run again. Raises: NotFound."""
+
+    async def stop(self, instance_id: str, *, force: bool = False) -> None:
+        """Begin stopping: the whole process tree ends, the directory stays. No error if it is not running."""
+
+    async def reboot(self, instance_id: str) -> None:
+        """Stop and start in place. Raises: NotFound."""
+
+    async def terminate(self, instance_id: str) -> None:
+        """Begin ending the whole process tree and removing the directory. No error if it is gone."""
+
+    async def observe(self) -> Mapping[str, ObservedInstance]:
+        """Every instance this provider has, whoever started it: a restarted control plane adopts them."""
+
+    async def sample(self) -> Sequence[Sample]:
+        """Resource use of every running instance."""
+
+    async def console_output(self, instance_id: str) -> bytes:
+        """The last 64 KiB of what the instance printed. Raises: NotFound."""
+
+    async def run(self, instance_id: str, command: Sequence[str]) -> int:
+        """Start `command` inside the instance, detached, and return its process id. Raises: NotFound."""
+
+    async def close(self) -> None:
+        """Release what this object holds; instances go on running."""
