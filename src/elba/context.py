@@ -47,4 +47,6 @@ class Context:
     async def write(self, command: Command, request: Request) -> Answer:
         """Run `command` in a transaction; its answer, once durable. Raises: ApiError, StoreError."""
         call = self.call
-        return await self.store.write(lambda tx: command(tx, call, request), call.cause or f"api:{call.request_id}")
+        return await self.store.write(
+            lambda tx: command(tx, call, request), call.cause or f"api:{call.request_id}"
+        )

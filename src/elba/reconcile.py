@@ -56,7 +56,9 @@ class Reconciler(Protocol):
 class ReconcileQueue:
     """Runs reconcilers. Start it once the store is open; stop it before the store closes."""
 
-    def __init__(self, store: Store, clock: Clock, reconcilers: Iterable[Reconciler], concurrency: int = 16) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, reconcilers: Iterable[Reconciler], concurrency: int = 16
+    ) -> None:
         self._clock = clock
         self._store = store
         self._reconcilers = list(reconcilers)
@@ -129,8 +131,11 @@ class ReconcileQueue:
             if isinstance(outcome, Again):
                 after = outcome.after_seconds
                 if outcome.reason:
-                    log.debug("again", extra={"reconciler": reconciler.name, "resource": key.id, "cause": outcome.reason})
-        except Exception:
+                    log.debug(
+                        "again",
+                        extra={"reconciler": reconciler.name, "resource": key.id, "cause": outcome.reason},
+                    )
+        except Exception:  # noqa: BLE001 - the queue is where a reconciler's failure is logged and retried
             failures = self._failures[work] = self._failures.get(work, 0) + 1
             after = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** (failures - 1))
             log.warning(

@@ -27,21 +27,21 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # ── configuration ────────────────────────────────────────────────────────────────────────────────────
 
 
-class NodeClock(Part):
+class NodeClock(Part, frozen=True, kw_only=True, omit_defaults=True):
     """Maps world time to clock time: clock = origin + (world - origin) * scale."""
 
     scale: float = 1.0
     origin: float = 0.0
 
 
-class Peer(Part):
+class Peer(Part, frozen=True, kw_only=True, omit_defaults=True):
     """Another zone's node, probed each second so that DNS leaves out zones whose node is down."""
 
     zone: str
     address: str  # "127.0.0.1:port" of its liveness listener
 
 
-class Node(Part):
+class Node(Part, frozen=True, kw_only=True, omit_defaults=True):
     """What the node needs to know of itself. `front_door`: address on which every listener's port is also served,
     the load balancer chosen by Host header (or SNI); empty = none. `dns`: "address:port" list to answer DNS on."""
 
@@ -58,7 +58,7 @@ class Node(Part):
     log_directory: str = ""
 
 
-class HealthCheck(Part):
+class HealthCheck(Part, frozen=True, kw_only=True, omit_defaults=True):
     enabled: bool = True
     protocol: str = "HTTP"  # HTTP, HTTPS, TCP
     port: int | None = None  # None = the target's traffic port
@@ -71,7 +71,7 @@ class HealthCheck(Part):
     grpc: bool = False
 
 
-class Target(Part):
+class Target(Part, frozen=True, kw_only=True, omit_defaults=True):
     """`key` identifies it in reports: `<id>:<port>`. `state`: "active", or "draining" = no new requests.
 
     A draining target that leaves its (still existing) group has its in-flight requests cut (AWS: 502).
@@ -90,7 +90,7 @@ class Target(Part):
         return f"{self.id}:{self.port}"
 
 
-class TargetGroup(Part):
+class TargetGroup(Part, frozen=True, kw_only=True, omit_defaults=True):
     arn: str
     name: str
     resource_id: str  # "targetgroup/<name>/<id>" as in metrics and logs
@@ -114,12 +114,12 @@ class TargetGroup(Part):
     targets: list[Target] = []
 
 
-class KeyValue(Part):
+class KeyValue(Part, frozen=True, kw_only=True, omit_defaults=True):
     key: str = ""  # "" = any key
     value: str = ""
 
 
-class Condition(Part):
+class Condition(Part, frozen=True, kw_only=True, omit_defaults=True):
     """`field` as AWS names it; the member that goes with it is filled, the others are empty."""
 
     field: str
@@ -129,12 +129,12 @@ class Condition(Part):
     query: list[KeyValue] = []
 
 
-class WeightedTargetGroup(Part):
+class WeightedTargetGroup(Part, frozen=True, kw_only=True, omit_defaults=True):
     arn: str
     weight: int = 1
 
 
-class Redirect(Part):
+class Redirect(Part, frozen=True, kw_only=True, omit_defaults=True):
     protocol: str = "#{protocol}"
     host: str = "#{host}"
     port: str = "#{port}"
@@ -143,13 +143,13 @@ class Redirect(Part):
     status: int = 301
 
 
-class FixedResponse(Part):
+class FixedResponse(Part, frozen=True, kw_only=True, omit_defaults=True):
     status: int
     body: str = ""
     content_type: str = "text/plain"
 
 
-class Authenticate(Part):
+class Authenticate(Part, frozen=True, kw_only=True, omit_defaults=True):
     """authenticate-oidc and, with its endpoints derived by the control plane, authenticate-cognito."""
 
     issuer: str
@@ -165,19 +165,19 @@ class Authenticate(Part):
     on_unauthenticated: str = "authenticate"
 
 
-class JwtClaim(Part):
+class JwtClaim(Part, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     format: str
     values: list[str] = []
 
 
-class JwtValidation(Part):
+class JwtValidation(Part, frozen=True, kw_only=True, omit_defaults=True):
     jwks_endpoint: str
     issuer: str
     claims: list[JwtClaim] = []
 
 
-class Action(Part):
+class Action(Part, frozen=True, kw_only=True, omit_defaults=True):
     """`kind`: forward, redirect, fixed-response, authenticate-oidc, authenticate-cognito, jwt-validation."""
 
     kind: str
@@ -189,17 +189,17 @@ class Action(Part):
     jwt: JwtValidation | None = None
 
 
-class Rewrite(Part):
+class Rewrite(Part, frozen=True, kw_only=True, omit_defaults=True):
     regex: str
     replace: str
 
 
-class Transform(Part):
+class Transform(Part, frozen=True, kw_only=True, omit_defaults=True):
     kind: str  # url-rewrite, host-header-rewrite
     rewrites: list[Rewrite] = []
 
 
-class Rule(Part):
+class Rule(Part, frozen=True, kw_only=True, omit_defaults=True):
     """`priority` 0 = the default rule (as the access log shows it). Sorted, default last."""
 
     arn: str
@@ -209,7 +209,7 @@ class Rule(Part):
     transforms: list[Transform] = []
 
 
-class Certificate(Part):
+class Certificate(Part, frozen=True, kw_only=True, omit_defaults=True):
     """PEM chain and key. `names`: the DNS names it covers, lower case."""
 
     arn: str
@@ -218,7 +218,7 @@ class Certificate(Part):
     names: list[str] = []
 
 
-class MutualTls(Part):
+class MutualTls(Part, frozen=True, kw_only=True, omit_defaults=True):
     mode: str = "off"
     trust_store_arn: str = ""
     ca_bundle: str = ""
@@ -227,7 +227,7 @@ class MutualTls(Part):
     advertise_names: bool = False
 
 
-class Listener(Part):
+class Listener(Part, frozen=True, kw_only=True, omit_defaults=True):
     arn: str
     port: int
     protocol: str = "HTTP"
@@ -238,19 +238,19 @@ class Listener(Part):
     attributes: dict[str, str] = {}  # keys and values as AWS names them
 
 
-class ZoneAddress(Part):
+class ZoneAddress(Part, frozen=True, kw_only=True, omit_defaults=True):
     zone: str
     address: str
 
 
-class CookieKey(Part):
+class CookieKey(Part, frozen=True, kw_only=True, omit_defaults=True):
     """A key for the stickiness and session cookies, from the store; the first encrypts, all decrypt."""
 
     id: str
     secret: str  # 32 bytes, base64
 
 
-class LoadBalancer(Part):
+class LoadBalancer(Part, frozen=True, kw_only=True, omit_defaults=True):
     """`addresses`: one per enabled zone; the node binds its own zone's. `attributes`: AWS's keys and values."""
 
     arn: str
@@ -269,7 +269,7 @@ class LoadBalancer(Part):
 # ── messages down ────────────────────────────────────────────────────────────────────────────────────
 
 
-class Snapshot(Part, tag_field="type", tag="snapshot"):
+class Snapshot(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="snapshot"):
     """Everything. Replaces what the node has; what is equal is left undisturbed."""
 
     version: int
@@ -278,7 +278,7 @@ class Snapshot(Part, tag_field="type", tag="snapshot"):
     target_groups: list[TargetGroup] = []
 
 
-class TargetChange(Part):
+class TargetChange(Part, frozen=True, kw_only=True, omit_defaults=True):
     """Targets of one group put (added or replaced by key) and removed (keys)."""
 
     target_group: str
@@ -286,7 +286,7 @@ class TargetChange(Part):
     removed: list[str] = []
 
 
-class Delta(Part, tag_field="type", tag="delta"):
+class Delta(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="delta"):
     """Changes from `base` to `version`, applied whole or not at all; Nack "base" asks for a Snapshot."""
 
     base: int
@@ -299,11 +299,11 @@ class Delta(Part, tag_field="type", tag="delta"):
     node: Node | None = None
 
 
-class GetSnapshot(Part, tag_field="type", tag="get_snapshot"):
+class GetSnapshot(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="get_snapshot"):
     """Asks for what is really loaded."""
 
 
-class Shutdown(Part, tag_field="type", tag="shutdown"):
+class Shutdown(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="shutdown"):
     """Close listeners, finish what is in flight for so long, then exit."""
 
     drain_seconds: float = 0
@@ -315,7 +315,7 @@ Down = Snapshot | Delta | GetSnapshot | Shutdown
 # ── messages up ──────────────────────────────────────────────────────────────────────────────────────
 
 
-class Hello(Part, tag_field="type", tag="hello"):
+class Hello(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="hello"):
     protocol: int
     node_id: str
     pid: int
@@ -324,22 +324,22 @@ class Hello(Part, tag_field="type", tag="hello"):
     started_at: float = 0  # world time
 
 
-class Ack(Part, tag_field="type", tag="ack"):
+class Ack(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="ack"):
     version: int
 
 
-class Nack(Part, tag_field="type", tag="nack"):
+class Nack(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="nack"):
     """The old configuration stays. `reason` "base" = send a Snapshot; else what was wrong, for a person."""
 
     version: int
     reason: str
 
 
-class Current(Part, tag_field="type", tag="current"):
+class Current(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="current"):
     snapshot: Snapshot
 
 
-class Histogram(Part):
+class Histogram(Part, frozen=True, kw_only=True, omit_defaults=True):
     """Seconds in log-linear buckets: `buckets` holds [index, count]; see `bucket_value`."""
 
     count: int = 0
@@ -347,7 +347,7 @@ class Histogram(Part):
     buckets: list[tuple[int, int]] = []
 
 
-class LoadBalancerReport(Part):
+class LoadBalancerReport(Part, frozen=True, kw_only=True, omit_defaults=True):
     """Counts since the last report, by AWS metric name (RequestCount, HTTPCode_ELB_5XX_Count, ProcessedBytes …);
     zeros are left out. The node's zone is the AvailabilityZone dimension."""
 
@@ -355,7 +355,7 @@ class LoadBalancerReport(Part):
     counters: dict[str, float] = {}
 
 
-class TargetReport(Part):
+class TargetReport(Part, frozen=True, kw_only=True, omit_defaults=True):
     """Counts since the last report for one target of one group behind one load balancer."""
 
     load_balancer: str
@@ -366,7 +366,7 @@ class TargetReport(Part):
     outstanding: int = 0  # gauge
 
 
-class HealthReport(Part):
+class HealthReport(Part, frozen=True, kw_only=True, omit_defaults=True):
     """State as DescribeTargetHealth names it (initial, healthy, unhealthy, unavailable) as this node sees it."""
 
     target_group: str
@@ -377,7 +377,7 @@ class HealthReport(Part):
     since: float = 0  # world time
 
 
-class Report(Part, tag_field="type", tag="report"):
+class Report(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="report"):
     """Each `report_interval_seconds`. `health` holds every target in the first report of a connection
     (`full_health`), later only what changed; a change of health is reported at once, not at the interval."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import msgspec
 
@@ -21,6 +21,11 @@ R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
 Index = dict[tuple[str, str, str], dict[str, Resource]]
+
+
+def _typed(type_: type[R], resources: Iterable[Resource]) -> list[R]:
+    """A list of `resources`, which the caller found under `type_`'s KIND."""
+    return cast("list[R]", list(resources))
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -53,7 +58,7 @@ class View(Protocol):
     def get(self, type_: type[R], account: str, region: str, id_: str) -> R | None:
         """The resource, or None."""
 
-    def list(self, type_: type[R], account: str | None = None, region: str | None = None) -> list[R]:
+    def all(self, type_: type[R], account: str | None = None, region: str | None = None) -> list[R]:
         """All of a kind in order of creation, of one owner or (None) of all."""
 
     def children(self, type_: type[R], account: str, region: str, parent_id: str) -> list[R]:
@@ -72,17 +77,17 @@ class Image:
         found = self._by_owner.get((type_.KIND, account, region), {}).get(id_)
         return found if isinstance(found, type_) else None
 
-    def list(self, type_: type[R], account: str | None = None, region: str | None = None) -> list[R]:
+    def all(self, type_: type[R], account: str | None = None, region: str | None = None) -> list[R]:
         if account is not None and region is not None:
-            return list(self._by_owner.get((type_.KIND, account, region), {}).values())  # type: ignore[arg-type]
+            return _typed(type_, self._by_owner.get((type_.KIND, account, region), {}).values())
         return [
-            r  # type: ignore[misc]
-            for r in self._by_kind.get(type_.KIND, {}).values()
+            r
+            for r in _typed(type_, self._by_kind.get(type_.KIND, {}).values())
             if (account is None or r.account == account) and (region is None or r.region == region)
         ]
 
     def children(self, type_: type[R], account: str, region: str, parent_id: str) -> list[R]:
-        return list(self._children.get((type_.KIND, account, region, parent_id), {}).values())  # type: ignore[arg-type]
+        return _typed(type_, self._children.get((type_.KIND, account, region, parent_id), {}).values())
 
     def put(self, resource: Resource) -> None:
         key = resource.key
@@ -142,10 +147,10 @@ class Transaction:
             return changed if isinstance(changed, type_) else None
         return self._image.get(type_, account, region, id_)
 
-    def list(self, type_: type[R], account: str | None = None, region: str | None = None) -> list[R]:
+    def all(self, type_: type[R], account: str | None = None, region: str | None = None) -> list[R]:
         return self._overlay(
             type_,
-            self._image.list(type_, account, region),
+            self._image.all(type_, account, region),
             lambda r: account in (None, r.account) and region in (None, r.region),
         )
 
@@ -235,7 +240,7 @@ class Store:
         return answer
 
     async def settled(self) -> None:
-        """Wait until all that the view shows is durable, so that no answer tells of what a crash could undo."""
+        """Wait until all that the view shows is durable: no answer may tell of what a crash could undo."""
         revision = self._revision
         while self._durable < revision:
             if self._failure is not None:

@@ -1,0 +1,119 @@
+"""CloudWatch's stored resources (not its datapoints: those are in the series engine). Types only."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from elba.resource import Resource
+
+Tags = dict[str, str]
+
+
+class Alarm(Resource, frozen=True, kw_only=True):
+    """A metric alarm; `id` is its name, unique among metric and composite alarms of the owner."""
+
+    KIND: ClassVar[str] = "cloudwatch.alarm"
+
+    arn: str
+    description: str | None = None
+    actions_enabled: bool = True
+    ok_actions: list[str] = []
+    alarm_actions: list[str] = []
+    insufficient_data_actions: list[str] = []
+    metric_name: str | None = None
+    namespace: str | None = None
+    statistic: str | None = None
+    extended_statistic: str | None = None
+    dimensions: list[dict[str, str]] = []
+    period: int | None = None
+    unit: str | None = None
+    metrics: list[dict[str, Any]] = []
+    evaluation_periods: int = 1
+    datapoints_to_alarm: int | None = None
+    threshold: float | None = None
+    comparison_operator: str = ""
+    treat_missing_data: str | None = None
+    evaluate_low_sample_count_percentile: str | None = None
+    threshold_metric_id: str | None = None
+    configuration_updated: float = 0.0
+    state_value: str = "INSUFFICIENT_DATA"
+    state_reason: str = "Unchecked: Initial alarm creation"
+    state_reason_data: str | None = None
+    state_updated: float = 0.0
+    state_transitioned: float = 0.0
+    tags: Tags = {}
+
+
+class CompositeAlarm(Resource, frozen=True, kw_only=True):
+    """`id` is its name."""
+
+    KIND: ClassVar[str] = "cloudwatch.composite_alarm"
+
+    arn: str
+    alarm_rule: str
+    description: str | None = None
+    actions_enabled: bool = True
+    ok_actions: list[str] = []
+    alarm_actions: list[str] = []
+    insufficient_data_actions: list[str] = []
+    actions_suppressor: str | None = None
+    actions_suppressor_wait_period: int | None = None
+    actions_suppressor_extension_period: int | None = None
+    actions_suppressed_by: str | None = None
+    actions_suppressed_reason: str | None = None
+    configuration_updated: float = 0.0
+    state_value: str = "INSUFFICIENT_DATA"
+    state_reason: str = "Unchecked: Initial alarm creation"
+    state_reason_data: str | None = None
+    state_updated: float = 0.0
+    state_transitioned: float = 0.0
+    tags: Tags = {}
+
+
+class AlarmAction(Resource, frozen=True, kw_only=True):
+    """One action to be carried out, once; written by the alarm evaluator, deleted by whoever carried it out.
+
+    `id` is a UUID. `service` says whose it is (autoscaling, sns, ec2, lambda): that service's reconciler takes it,
+    acts, and in the same write puts an AlarmHistoryItem with the outcome and deletes this.
+    """
+
+    KIND: ClassVar[str] = "cloudwatch.alarm_action"
+
+    service: str
+    action_arn: str
+    alarm_name: str
+    alarm_arn: str
+    old_state: str
+    state: str
+    state_reason: str
+    state_reason_data: str = ""
+    time: float = 0.0
+    repeated: bool = False
+    """True for the once-a-minute repetition that scaling policies get while the state lasts."""
+
+
+class AlarmHistoryItem(Resource, frozen=True, kw_only=True):
+    """`id` is `<alarm name>/<sequence>`; kept 30 days, also after the alarm is gone."""
+
+    KIND: ClassVar[str] = "cloudwatch.alarm_history_item"
+
+    alarm_name: str
+    alarm_type: str
+    timestamp: float
+    item_type: str
+    summary: str
+    data: str = "{}"
+
+    def parent_id(self) -> str:
+        return self.alarm_name
+
+
+class Dashboard(Resource, frozen=True, kw_only=True):
+    """`id` is its name; global (region `aws-global`)."""
+
+    KIND: ClassVar[str] = "cloudwatch.dashboard"
+
+    arn: str
+    body: str
+    last_modified: float = 0.0
+    tags: Tags = {}
