@@ -1,9 +1,9 @@
 """Errors that cross Elba's own boundaries.
 
-    ElbaError
-     ├── ApiError        what an API client is told: AWS code, message, HTTP status
-     ├── StoreError      the store cannot keep its promise (disk full, corrupt file)
-     └── UserError       what a person at the command line is told, and what to do next
+ElbaError
+ ├── ApiError        what an API client is told: AWS code, message, HTTP status
+ ├── StoreError      the store cannot keep its promise (disk full, corrupt file)
+ └── UserError       what a person at the command line is told, and what to do next
 """
 
 from __future__ import annotations

@@ -53,6 +53,21 @@ class Reconciler(Protocol):
         """Observe, plan, act once. May raise: the queue logs it with the key and backs off."""
 
 
+class Ticker(Protocol):
+    """A loop of its own that runs beside the reconcilers: a sampler, the alarm evaluator, a schedule.
+
+    Reads the present each time round, so that it may be stopped anywhere and started again. An error it raises
+    is logged and the ticker started again after a second.
+    """
+
+    @property
+    def name(self) -> str:
+        """`<service>.<noun>`."""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+
+
 class ReconcileQueue:
     """Runs reconcilers. Start it once the store is open; stop it before the store closes."""
 
@@ -135,7 +150,7 @@ class ReconcileQueue:
                         "again",
                         extra={"reconciler": reconciler.name, "resource": key.id, "cause": outcome.reason},
                     )
-        except Exception:  # noqa: BLE001 - the queue is where a reconciler's failure is logged and retried
+        except Exception:
             failures = self._failures[work] = self._failures.get(work, 0) + 1
             after = min(BACKOFF_MOST_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** (failures - 1))
             log.warning(

@@ -1,0 +1,51 @@
+"""The interface to the zone nodes: what the control plane may ask of them and what they tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from elba.dataplane.protocol import LoadBalancer, Report, TargetGroup
+
+
+class Place(NamedTuple):
+    """One zone node: there is one process per Availability Zone."""
+
+    region: str
+    zone: str
+
+
+class Configuration(NamedTuple):
+    """What one zone node should have, whole; the fleet sends it as a snapshot or as the delta to what the node has."""
+
+    load_balancers: Sequence[LoadBalancer]
+    target_groups: Sequence[TargetGroup]
+
+
+ReportListener = Callable[[Place, Report], None]
+
+
+class Nodes(Protocol):
+    """All zone nodes. `apply` is idempotent; a node that is away gets its configuration when it is back."""
+
+    def listen(self, listener: ReportListener) -> None:
+        """Call `listener` with each report of each node."""
+
+    async def apply(self, place: Place, configuration: Configuration) -> None:
+        """Start the zone's node if there is none, bring it to `configuration`, return once it has acknowledged.
+
+        Raises: dataplane.interface.NodeAway if it does not answer; it will get the configuration later.
+        """
+
+    def up(self, place: Place) -> bool:
+        """Whether the node answers at present."""
+
+    def places(self) -> Sequence[Place]:
+        """The nodes there are."""
+
+    async def close(self) -> None:
+        """Let go of the nodes; they go on carrying traffic."""
+
+
+class NodeAway(Exception):
+    """The node does not answer."""
