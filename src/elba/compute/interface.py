@@ -70,20 +70,29 @@ class Power(StrEnum):
 
 
 class ObservedInstance(msgspec.Struct, frozen=True, kw_only=True):
-    """The world, not our memory of it. `exited` = it stopped by itself (shutdown inside, or killed)."""
+    """The world, not our memory of it. `exited` = it stopped by itself (shutdown inside, or killed).
+
+    `reachable` is what EC2's instance status check looks at: it runs but no longer answers.
+    """
 
     instance_id: str
     power: Power
     exited: bool = False
     detail: str = ""
+    reachable: bool = True
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """Cumulative since boot; the reader takes differences. `time` is world seconds (monotonic)."""
+    """Cumulative since boot; the reader takes differences. `time` is world seconds (monotonic).
+
+    `vcpus` is the CPU seconds a second that 100 % means: the instance type's count, or less on a host that cannot
+    give every running instance its vCPUs at once (`elba.compute.allotment`).
+    """
 
     instance_id: str
     time: float
     cpu_seconds: float
+    vcpus: float = 1.0
     network_in_bytes: int = 0
     network_out_bytes: int = 0
     disk_read_bytes: int = 0
@@ -113,6 +122,12 @@ class Provider(Protocol):
 
     async def sample(self) -> Sequence[Sample]:
         """Resource use of every running instance."""
+
+    async def next_change(self) -> None:
+        """Return once an instance's power may have changed since the last call; may return early.
+
+        For one waiter; it polls `observe` now and then as well, since a provider may miss changes.
+        """
 
     async def console_output(self, instance_id: str) -> bytes:
         """The last 64 KiB of what the instance printed. Raises: NotFound."""
