@@ -1,4 +1,13 @@
 //! Elba's deciding code, pure: bytes and values in, decisions out. No sockets, no clock, no randomness of its own;
 //! time and random numbers come in as arguments, so that every decision can be tested, simulated and fuzzed.
 
+pub mod compile;
+pub mod desync;
+pub mod forwarded;
 pub mod protocol;
+pub mod routing;
+pub mod stickiness;
+pub mod delta;
+pub mod dns;
+pub mod health;
+pub mod zones;
