@@ -1,0 +1,51 @@
+"""What differs between services that speak the same protocol, and the wire layer's own exceptions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUERY = "query"
+EC2 = "ec2"
+JSON = "json"
+REST_JSON = "rest-json"
+CBOR = "smithy-rpc-v2-cbor"
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one service words and reads what the protocol leaves open.
+
+    `validation_code` answers broken model constraints, `missing_code` (if any) absent required members.
+    `empty_is_absent`: an empty query parameter means that it was not sent, but for members named in
+    `keep_empty`. `unchecked_enums` are shapes whose enum the service's own commands judge.
+    `milliseconds` tells whether its XML timestamps carry them.
+    """
+
+    validation_code: str = "ValidationError"
+    missing_code: str = ""
+    empty_is_absent: bool = False
+    keep_empty: frozenset[str] = frozenset()
+    unchecked_enums: frozenset[str] = frozenset()
+    milliseconds: bool = True
+
+
+class Malformed(Exception):
+    """Bytes or a value that cannot be what the model says. Turned into an ApiError by `Operation.parse`.
+
+    `path` are the members' wire names and list indices that lead to the value, outermost first.
+    """
+
+    def __init__(self, message: str, path: tuple[str | int, ...] = (), value: object = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.value = value
+
+    def under(self, *outer: str | int) -> Malformed:
+        """The same, seen from further out."""
+        self.path = (*outer, *self.path)
+        return self
+
+
+class AnswerError(TypeError):
+    """An operation's answer that its model does not allow: a programming error of ours."""
