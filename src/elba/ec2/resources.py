@@ -15,6 +15,31 @@ from elba.resource import Resource
 Tags = dict[str, str]
 
 
+class AddressPool(Resource, frozen=True, kw_only=True):
+    """Which parts of 127.0.0.0/8 this store hands out: one, account and region "elba", id "slices".
+
+    VPCs get slices `first` to `last`; Elastic IP addresses come from slice `elastic`. Absent = the defaults.
+    """
+
+    KIND: ClassVar[str] = "ec2.address_pool"
+
+    first: int = 16
+    last: int = 254
+    elastic: int = 15
+
+
+class AccountDefaults(Resource, frozen=True, kw_only=True):
+    """Says that (account, region) has been given its default VPC: one that is deleted does not come back.
+
+    `id` is "defaults".
+    """
+
+    KIND: ClassVar[str] = "ec2.account_defaults"
+
+    dhcp_options_id: str = ""
+    default_credit_specification: dict[str, str] = {}
+
+
 class Vpc(Resource, frozen=True, kw_only=True):
     """`slice`: the second octet of the 127.0.0.0/8 addresses under which the host reaches this VPC's addresses."""
 
@@ -29,6 +54,7 @@ class Vpc(Resource, frozen=True, kw_only=True):
     enable_dns_support: bool = True
     enable_dns_hostnames: bool = False
     enable_network_address_usage_metrics: bool = False
+    create_time: float = 0.0
     tags: Tags = {}
 
 
@@ -42,10 +68,34 @@ class Subnet(Resource, frozen=True, kw_only=True):
     default_for_az: bool = False
     map_public_ip_on_launch: bool = False
     assign_ipv6_address_on_creation: bool = False
+    enable_dns64: bool = False
+    hostname_type: str = "ip-name"
+    enable_resource_name_dns_a_record: bool = False
+    enable_resource_name_dns_aaaa_record: bool = False
     tags: Tags = {}
 
     def parent_id(self) -> str:
         return self.vpc_id
+
+
+class SubnetAddresses(Resource, frozen=True, kw_only=True):
+    """Where the search for a subnet's next address starts, and how many are taken. `id` is the subnet's.
+
+    `next_offset` only moves on (and round), so that a freed address is the last to be used again.
+    """
+
+    KIND: ClassVar[str] = "ec2.subnet_addresses"
+
+    next_offset: int
+    used: int = 0
+
+
+class PrivateAddress(Resource, frozen=True, kw_only=True):
+    """One taken address. `id` is `<subnet id>/<address>`."""
+
+    KIND: ClassVar[str] = "ec2.private_address"
+
+    network_interface_id: str
 
 
 class NetworkInterface(Resource, frozen=True, kw_only=True):
@@ -74,10 +124,151 @@ class NetworkInterface(Resource, frozen=True, kw_only=True):
     source_dest_check: bool = True
     status: str = "available"
     create_time: float = 0.0
+    device_index: int = 0
+    attach_time: float = 0.0
+    secondary_private_ip_addresses: list[str] = []
+    allocation_id: str = ""
+    """Of the Elastic IP address associated with it."""
+    association_id: str = ""
+    elastic_ip: str = ""
     tags: Tags = {}
 
     def parent_id(self) -> str:
         return self.subnet_id
+
+
+class InternetGateway(Resource, frozen=True, kw_only=True):
+    """`vpc_id` is "" while it is detached."""
+
+    KIND: ClassVar[str] = "ec2.internet_gateway"
+
+    vpc_id: str = ""
+    tags: Tags = {}
+
+    def parent_id(self) -> str:
+        return self.vpc_id
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One destination and one target: `target` names the API's member (`gateway_id`, `network_interface_id` …)."""
+
+    destination: str
+    """An IPv4 or IPv6 CIDR block or a prefix list id."""
+    target: str
+    target_id: str
+    origin: str = "CreateRoute"
+
+
+class RouteTableAssociation(msgspec.Struct, frozen=True, kw_only=True):
+    """`subnet_id` and `gateway_id` are "" in the main association."""
+
+    association_id: str
+    subnet_id: str = ""
+    gateway_id: str = ""
+    main: bool = False
+
+
+class RouteTable(Resource, frozen=True, kw_only=True):
+    KIND: ClassVar[str] = "ec2.route_table"
+
+    vpc_id: str
+    routes: list[Route] = []
+    associations: list[RouteTableAssociation] = []
+    tags: Tags = {}
+
+    def parent_id(self) -> str:
+        return self.vpc_id
+
+
+class NetworkAclEntry(msgspec.Struct, frozen=True, kw_only=True):
+    rule_number: int
+    egress: bool
+    rule_action: str
+    protocol: str = "-1"
+    cidr_block: str = ""
+    ipv6_cidr_block: str = ""
+    from_port: int | None = None
+    to_port: int | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+
+
+class NetworkAcl(Resource, frozen=True, kw_only=True):
+    """Subnets name the ACL they use only by being associated here; `associations` maps subnet id to association id."""
+
+    KIND: ClassVar[str] = "ec2.network_acl"
+
+    vpc_id: str
+    is_default: bool = False
+    entries: list[NetworkAclEntry] = []
+    associations: dict[str, str] = {}
+    tags: Tags = {}
+
+    def parent_id(self) -> str:
+        return self.vpc_id
+
+
+class Address(Resource, frozen=True, kw_only=True):
+    """An Elastic IP address; `id` is the allocation id. `network_interface_id` is "" while it is not associated."""
+
+    KIND: ClassVar[str] = "ec2.address"
+
+    public_ip: str
+    association_id: str = ""
+    network_interface_id: str = ""
+    instance_id: str = ""
+    private_ip_address: str = ""
+    network_border_group: str = ""
+    tags: Tags = {}
+
+
+class PlacementGroup(Resource, frozen=True, kw_only=True):
+    """`id` is the group id; names are unique per owner."""
+
+    KIND: ClassVar[str] = "ec2.placement_group"
+
+    group_name: str
+    strategy: str = "cluster"
+    partition_count: int | None = None
+    spread_level: str = ""
+    tags: Tags = {}
+
+
+class Volume(Resource, frozen=True, kw_only=True):
+    """A volume of an instance's: it holds nothing of its own, the instance's directory is its content."""
+
+    KIND: ClassVar[str] = "ec2.volume"
+
+    instance_id: str
+    device: str
+    availability_zone: str
+    size: int = 8
+    volume_type: str = "gp3"
+    iops: int | None = None
+    throughput: int | None = None
+    encrypted: bool = False
+    kms_key_id: str = ""
+    snapshot_id: str = ""
+    delete_on_termination: bool = True
+    attach_time: float = 0.0
+    create_time: float = 0.0
+    tags: Tags = {}
+
+    def parent_id(self) -> str:
+        return self.instance_id
+
+
+class Snapshot(Resource, frozen=True, kw_only=True):
+    """The record of what CreateImage keeps; the files are the image's."""
+
+    KIND: ClassVar[str] = "ec2.snapshot"
+
+    volume_id: str
+    volume_size: int = 8
+    description: str = ""
+    encrypted: bool = False
+    start_time: float = 0.0
+    tags: Tags = {}
 
 
 class Permission(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +340,13 @@ class Image(Resource, frozen=True, kw_only=True):
     owner_alias: str = ""
     public: bool = False
     path: str = ""
+    volume_size: int = 8
+    root_device_name: str = "/dev/xvda"
+    no_reboot: bool = False
+    launch_permissions: list[str] = []
+    """Account ids it is shared with; `public` says all."""
+    deregistered: bool = False
+    state_reason_message: str = ""
     tags: Tags = {}
 
 
@@ -224,7 +422,23 @@ class Instance(Resource, frozen=True, kw_only=True):
     source_dest_check: bool = True
     tenancy: str = "default"
     placement_group: str = ""
+    partition_number: int | None = None
     root_volume_id: str = ""
+    root_device_name: str = "/dev/xvda"
+    architecture: str = "x86_64"
+    secondary_network_interface_ids: list[str] = []
+    hibernation: bool = False
+    enclave: bool = False
+    auto_recovery: str = "default"
+    capacity_reservation_preference: str = "open"
+    core_count: int = 0
+    threads_per_core: int = 0
+    hostname_type: str = "ip-name"
+    enable_resource_name_dns_a_record: bool = False
+    spot_interruption_behavior: str = ""
+    """terminate, stop or hibernate; "" for On-Demand."""
+    spot_instance_type: str = ""
+    """one-time or persistent; "" for On-Demand."""
     cpu_credits: str = ""
     lifecycle: str = ""
     """"spot", or "" for On-Demand."""
