@@ -1,0 +1,1 @@
+"""IAM: roles, instance profiles, policies, users and access keys; global to an account."""
