@@ -16,17 +16,26 @@ class Place(NamedTuple):
 
 
 class Configuration(NamedTuple):
-    """What one zone node should have, whole; the fleet sends it as a snapshot or as the delta to what the node has."""
+    """What one zone node should have, whole; the fleet sends it as a snapshot or as the delta to what the node has.
+
+    An unchanged load balancer or target group is best the same object as before: then it costs nothing to compare.
+    """
 
     load_balancers: Sequence[LoadBalancer]
     target_groups: Sequence[TargetGroup]
 
 
+NOTHING = Configuration((), ())
+
 ReportListener = Callable[[Place, Report], None]
+"""Called on the event loop; must not wait. `Report.time` is the world's time (`Clock.wall`)."""
 
 
 class Nodes(Protocol):
-    """All zone nodes. `apply` is idempotent; a node that is away gets its configuration when it is back."""
+    """All zone nodes. `apply` is idempotent; a node that is away gets its configuration when it is back.
+
+    The contract suite `elba.testing.nodes_contract` runs against the fake and the real fleet.
+    """
 
     def listen(self, listener: ReportListener) -> None:
         """Call `listener` with each report of each node."""
@@ -34,7 +43,8 @@ class Nodes(Protocol):
     async def apply(self, place: Place, configuration: Configuration) -> None:
         """Start the zone's node if there is none, bring it to `configuration`, return once it has acknowledged.
 
-        Raises: dataplane.interface.NodeAway if it does not answer; it will get the configuration later.
+        Raises: NodeAway if it does not answer (it will get the configuration later), NodeRefused if it cannot
+        take the configuration (it keeps the one it had).
         """
 
     def up(self, place: Place) -> bool:
@@ -49,3 +59,7 @@ class Nodes(Protocol):
 
 class NodeAway(Exception):
     """The node does not answer."""
+
+
+class NodeRefused(Exception):
+    """The node says that it cannot take the configuration, and why."""
