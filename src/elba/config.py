@@ -1,0 +1,135 @@
+"""The settings of a running Elba: what `elba up` was told, and what it chose; kept in the data directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import string
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from elba.errors import UserError
+
+DEFAULT_PORT = 4566
+DEFAULT_REGION = "us-east-1"
+DEFAULT_ACCOUNT = "000000000000"
+
+
+def default_data_directory() -> Path:
+    """`$ELBA_DATA_DIR`, else `$XDG_STATE_HOME/elba`, else `~/.local/state/elba`."""
+    if directory := os.environ.get("ELBA_DATA_DIR"):
+        return Path(directory)
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "elba"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One Elba.
+
+    `first_slice`..`last_slice`: second octets of the 127.0.0.0/8 addresses its VPCs may use.
+    `clock_origin`: world time at which its clock equalled the world's (0 = not started yet).
+    `auth`: "verify" checks signatures against known keys, "open" takes any key.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    regions: tuple[str, ...] = (DEFAULT_REGION,)
+    zones: tuple[str, ...] = ("a", "b", "c")
+    time_scale: float = 1.0
+    auth: str = "verify"
+    account: str = DEFAULT_ACCOUNT
+    first_slice: int = 16
+    last_slice: int = 31
+    dns_port: int = 4553
+    front_door: str = "127.0.0.1"
+    node_workers: int = 0
+    log_level: str = "INFO"
+    clock_origin: float = 0.0
+
+    @property
+    def endpoint(self) -> str:
+        """The API's URL."""
+        return f"http://{self.host}:{self.port}"
+
+    def mapping(self, data_directory: Path) -> Mapping[str, str]:
+        """The form in which parts of the control plane get them (`Parts.settings`): names to text."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        texts = {k: ",".join(v) if isinstance(v, tuple) else str(v) for k, v in values.items()}
+        return {
+            **texts,
+            "data_dir": str(data_directory),
+            "dns_addresses": f"{self.host}:{self.dns_port}",
+            "endpoint": self.endpoint,
+        }
+
+
+class RootKey(msgspec.Struct, frozen=True, kw_only=True):
+    """The access key of the default account's root user; `elba env` prints it."""
+
+    access_key_id: str
+    secret_access_key: str
+    account: str
+
+
+class Home:
+    """A data directory and the files in it whose names everyone must agree on."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.settings_file = directory / "settings.json"
+        self.root_key_file = directory / "root-key.json"
+        self.lock_file = directory / "control-plane.lock"
+        self.log_file = directory / "control-plane.log"
+        self.store_file = directory / "store.db"
+        self.series_file = directory / "metrics"
+
+    def create(self) -> None:
+        """Make the directory, readable by its owner alone. Raises: UserError."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise UserError(
+                f"cannot make the data directory {self.directory}: {error.strerror}",
+                "Choose another with --data-dir, or set ELBA_DATA_DIR.",
+            ) from error
+
+    def read_settings(self) -> Settings | None:
+        """What the last `elba up` here ran with, or None. Raises: UserError if the file is damaged."""
+        try:
+            return msgspec.json.decode(self.settings_file.read_bytes(), type=Settings)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError as error:
+            raise UserError(
+                f"{self.settings_file} is damaged: {error}", "Remove it; `elba up` writes it anew."
+            ) from error
+
+    def write_settings(self, settings: Settings) -> None:
+        _write_private(self.settings_file, json.dumps(msgspec.to_builtins(settings), indent=2))
+
+    def root_key(self, account: str = DEFAULT_ACCOUNT) -> RootKey:
+        """The root key, made at first use."""
+        try:
+            return msgspec.json.decode(self.root_key_file.read_bytes(), type=RootKey)
+        except FileNotFoundError:
+            letters = string.ascii_uppercase + "234567"
+            key = RootKey(
+                access_key_id="AKIA" + "".join(secrets.choice(letters) for _ in range(16)),
+                secret_access_key=secrets.token_urlsafe(30),
+                account=account,
+            )
+            _write_private(self.root_key_file, json.dumps(msgspec.to_builtins(key), indent=2))
+            return key
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace `path` in one step, so that a reader sees the old or the new, whole."""
+    new = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
