@@ -45,7 +45,11 @@ fn check_targets(group: &str, targets: &[Target]) -> Result<(), ApplyError> {
             return invalid(format!("a target of {group} has no id"));
         }
         if !matches!(target.state.as_str(), "active" | "draining") {
-            return invalid(format!("target {} of {group} has the unknown state {:?}", target_key(target), target.state));
+            return invalid(format!(
+                "target {} of {group} has the unknown state {:?}",
+                target_key(target),
+                target.state
+            ));
         }
         // Lambda targets are functions: they have no address.
         if !target.id.starts_with("arn:") && target.address.parse::<IpAddr>().is_err() {
@@ -68,9 +72,15 @@ fn check_group(group: &TargetGroup) -> Result<(), ApplyError> {
     }
     let check = &group.health_check;
     if check.enabled {
-        for (what, seconds) in [("interval", check.interval_seconds), ("timeout", check.timeout_seconds)] {
+        for (what, seconds) in [
+            ("interval", check.interval_seconds),
+            ("timeout", check.timeout_seconds),
+        ] {
             if !(seconds.is_finite() && seconds > 0.0) {
-                return invalid(format!("{} has a health check {what} of {seconds} seconds", group.arn));
+                return invalid(format!(
+                    "{} has a health check {what} of {seconds} seconds",
+                    group.arn
+                ));
             }
         }
         if check.healthy_threshold == 0 || check.unhealthy_threshold == 0 {
@@ -80,7 +90,10 @@ fn check_group(group: &TargetGroup) -> Result<(), ApplyError> {
             return invalid(format!("{}: {error}", group.arn));
         }
         if check.path.bytes().any(|b| b <= b' ' || b == 0x7f) {
-            return invalid(format!("{} has a health check path with spaces or control characters", group.arn));
+            return invalid(format!(
+                "{} has a health check path with spaces or control characters",
+                group.arn
+            ));
         }
     }
     check_targets(&group.arn, &group.targets)
@@ -93,16 +106,25 @@ fn check_balancer(balancer: &LoadBalancer) -> Result<(), ApplyError> {
     let mut zones = HashSet::new();
     for address in &balancer.addresses {
         if address.address.parse::<IpAddr>().is_err() {
-            return invalid(format!("{} has the address {:?}, which is no IP address", balancer.arn, address.address));
+            return invalid(format!(
+                "{} has the address {:?}, which is no IP address",
+                balancer.arn, address.address
+            ));
         }
         if !zones.insert(&address.zone) {
-            return invalid(format!("{} has two addresses in zone {}", balancer.arn, address.zone));
+            return invalid(format!(
+                "{} has two addresses in zone {}",
+                balancer.arn, address.zone
+            ));
         }
     }
     let mut ports = HashSet::new();
     for listener in &balancer.listeners {
         if listener.port == 0 || !ports.insert(listener.port) {
-            return invalid(format!("{} has port {} twice, or as 0", balancer.arn, listener.port));
+            return invalid(format!(
+                "{} has port {} twice, or as 0",
+                balancer.arn, listener.port
+            ));
         }
     }
     Ok(())
@@ -113,7 +135,10 @@ fn check_node(node: &crate::protocol::Node) -> Result<(), ApplyError> {
         return invalid(format!("the node's clock scale is {}", node.clock.scale));
     }
     if !(node.report_interval_seconds.is_finite() && node.report_interval_seconds > 0.0) {
-        return invalid(format!("the node's report interval is {} seconds", node.report_interval_seconds));
+        return invalid(format!(
+            "the node's report interval is {} seconds",
+            node.report_interval_seconds
+        ));
     }
     Ok(())
 }
@@ -138,8 +163,14 @@ fn sort_targets(group: &mut TargetGroup) {
 /// `ApplyError::Invalid` with a reason for a person.
 pub fn accept(mut snapshot: Snapshot) -> Result<Snapshot, ApplyError> {
     check_node(&snapshot.node)?;
-    check_distinct("load balancer", snapshot.load_balancers.iter().map(|b| b.arn.as_str()))?;
-    check_distinct("target group", snapshot.target_groups.iter().map(|g| g.arn.as_str()))?;
+    check_distinct(
+        "load balancer",
+        snapshot.load_balancers.iter().map(|b| b.arn.as_str()),
+    )?;
+    check_distinct(
+        "target group",
+        snapshot.target_groups.iter().map(|g| g.arn.as_str()),
+    )?;
     snapshot.load_balancers.iter().try_for_each(check_balancer)?;
     snapshot.target_groups.iter().try_for_each(check_group)?;
     snapshot.load_balancers.sort_by(|a, b| a.arn.cmp(&b.arn));
@@ -164,9 +195,17 @@ fn check(snapshot: &Snapshot, delta: &Delta) -> Result<(), ApplyError> {
     if let Some(node) = &delta.node {
         check_node(node)?;
     }
-    let balancers = delta.put_load_balancers.iter().map(|b| &b.arn).chain(&delta.removed_load_balancers);
+    let balancers = delta
+        .put_load_balancers
+        .iter()
+        .map(|b| &b.arn)
+        .chain(&delta.removed_load_balancers);
     check_distinct("load balancer", balancers.map(String::as_str))?;
-    let groups = delta.put_target_groups.iter().map(|g| &g.arn).chain(&delta.removed_target_groups);
+    let groups = delta
+        .put_target_groups
+        .iter()
+        .map(|g| &g.arn)
+        .chain(&delta.removed_target_groups);
     check_distinct("target group", groups.map(String::as_str))?;
     delta.put_load_balancers.iter().try_for_each(check_balancer)?;
     delta.put_target_groups.iter().try_for_each(check_group)?;
@@ -180,14 +219,21 @@ fn check(snapshot: &Snapshot, delta: &Delta) -> Result<(), ApplyError> {
             return invalid(format!("cannot remove target group {arn}: it is not there"));
         }
     }
-    check_distinct("the targets of", delta.targets.iter().map(|t| t.target_group.as_str()))?;
+    check_distinct(
+        "the targets of",
+        delta.targets.iter().map(|t| t.target_group.as_str()),
+    )?;
     for change in &delta.targets {
         let arn = &change.target_group;
         let replaced = delta.put_target_groups.iter().find(|g| g.arn == *arn);
         let group = match (replaced, find_group(&snapshot.target_groups, arn)) {
             (Some(group), _) => group,
             (None, Ok(at)) if !delta.removed_target_groups.contains(arn) => &snapshot.target_groups[at],
-            _ => return invalid(format!("targets changed of target group {arn}, which is not there")),
+            _ => {
+                return invalid(format!(
+                    "targets changed of target group {arn}, which is not there"
+                ))
+            }
         };
         check_targets(arn, &change.put)?;
         for key in &change.removed {
@@ -231,7 +277,8 @@ pub fn apply(snapshot: &mut Snapshot, delta: Delta) -> Result<Delta, ApplyError>
     for balancer in delta.put_load_balancers {
         match find_balancer(&snapshot.load_balancers, &balancer.arn) {
             Ok(at) => {
-                undo.put_load_balancers.push(std::mem::replace(&mut snapshot.load_balancers[at], balancer));
+                undo.put_load_balancers
+                    .push(std::mem::replace(&mut snapshot.load_balancers[at], balancer));
             }
             Err(at) => {
                 undo.removed_load_balancers.push(balancer.arn.clone());
@@ -247,7 +294,9 @@ pub fn apply(snapshot: &mut Snapshot, delta: Delta) -> Result<Delta, ApplyError>
     for mut group in delta.put_target_groups {
         sort_targets(&mut group);
         match find_group(&snapshot.target_groups, &group.arn) {
-            Ok(at) => undo.put_target_groups.push(std::mem::replace(&mut snapshot.target_groups[at], group)),
+            Ok(at) => undo
+                .put_target_groups
+                .push(std::mem::replace(&mut snapshot.target_groups[at], group)),
             Err(at) => {
                 undo.removed_target_groups.push(group.arn.clone());
                 snapshot.target_groups.insert(at, group);
@@ -321,7 +370,9 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Delta {
         match find_group(&old.target_groups, &group.arn).map(|at| &old.target_groups[at]) {
             Ok(before) if before == group => {}
             Ok(before) if same_but_targets(before, group) => {
-                delta.targets.push(diff_targets(&group.arn, &before.targets, &group.targets));
+                delta
+                    .targets
+                    .push(diff_targets(&group.arn, &before.targets, &group.targets));
             }
             _ => delta.put_target_groups.push(group.clone()),
         }
@@ -341,8 +392,16 @@ fn diff_targets(arn: &str, old: &[Target], new: &[Target]) -> TargetChange {
     let find = |targets: &[Target], of: &Target| targets.binary_search_by(|t| order(t).cmp(&order(of)));
     TargetChange {
         target_group: arn.to_owned(),
-        put: new.iter().filter(|t| find(old, t).map(|at| &old[at]) != Ok(t)).cloned().collect(),
-        removed: old.iter().filter(|t| find(new, t).is_err()).map(target_key).collect(),
+        put: new
+            .iter()
+            .filter(|t| find(old, t).map(|at| &old[at]) != Ok(t))
+            .cloned()
+            .collect(),
+        removed: old
+            .iter()
+            .filter(|t| find(new, t).is_err())
+            .map(target_key)
+            .collect(),
     }
 }
 
@@ -355,7 +414,10 @@ mod tests {
 
     impl Random {
         fn below(&mut self, n: u64) -> u64 {
-            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            self.0 = self
+                .0
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (self.0 >> 33) % n
         }
     }
@@ -431,7 +493,10 @@ mod tests {
         let mut reversed = snapshot.clone();
         reversed.load_balancers.reverse();
         reversed.target_groups.reverse();
-        reversed.target_groups.iter_mut().for_each(|g| g.targets.reverse());
+        reversed
+            .target_groups
+            .iter_mut()
+            .for_each(|g| g.targets.reverse());
         assert_eq!(accept(snapshot).unwrap(), accept(reversed).unwrap());
     }
 
@@ -535,10 +600,19 @@ mod tests {
         };
         for (delta, reason) in [
             (wrong_base, "base"),
-            (change(vec![], &["i-9:80"]), "cannot remove target i-9:80 from tg: it is not there"),
+            (
+                change(vec![], &["i-9:80"]),
+                "cannot remove target i-9:80 from tg: it is not there",
+            ),
             (change(vec![], &["nonsense"]), "\"nonsense\" is no target's key"),
-            (change(vec![good.clone()], &["i-1:80"]), "target i-1:80 of tg is both put and removed"),
-            (change(vec![good.clone(), good.clone()], &[]), "target i-1:80 stands twice in tg"),
+            (
+                change(vec![good.clone()], &["i-1:80"]),
+                "target i-1:80 of tg is both put and removed",
+            ),
+            (
+                change(vec![good.clone(), good.clone()], &[]),
+                "target i-1:80 stands twice in tg",
+            ),
             (
                 change(vec![with(|t| t.address = "nowhere".into())], &[]),
                 "target i-1:80 of tg has the address \"nowhere\", which is no IP address",
@@ -548,7 +622,10 @@ mod tests {
                 "target i-1:80 of tg has the unknown state \"lost\"",
             ),
             (gone_balancer, "cannot remove load balancer lb: it is not there"),
-            (bad_check, "tg2: health check matcher \"2xx\" is not a list of codes and ranges such as 200,202-204"),
+            (
+                bad_check,
+                "tg2: health check matcher \"2xx\" is not a list of codes and ranges such as 200,202-204",
+            ),
             (twice, "lb has two addresses in zone a"),
         ] {
             let mut state = small();

@@ -327,7 +327,12 @@ fn put_edns(out: &mut Vec<u8>, edns: &Edns, code: ResponseCode) {
 pub fn respond(query: &[u8], zone: &Zone, transport: Transport, rotation: usize) -> Option<Vec<u8>> {
     let id = u16_at(query, 0)?;
     let query_flags = u16_at(query, 2)?;
-    let counts = [u16_at(query, 4)?, u16_at(query, 6)?, u16_at(query, 8)?, u16_at(query, 10)?];
+    let counts = [
+        u16_at(query, 4)?,
+        u16_at(query, 6)?,
+        u16_at(query, 8)?,
+        u16_at(query, 10)?,
+    ];
     if query_flags & 0x8000 != 0 {
         return None; // an answer: replying to it could loop
     }
@@ -367,7 +372,13 @@ pub fn respond(query: &[u8], zone: &Zone, transport: Transport, rotation: usize)
     let count = answer.addresses.len();
     for i in 0..count {
         let address = answer.addresses[(i + rotation % count) % count];
-        put_record(&mut body, &[0xc0, HEADER_BYTES as u8], TYPE_A, zone.ttl_seconds, &address.octets());
+        put_record(
+            &mut body,
+            &[0xc0, HEADER_BYTES as u8],
+            TYPE_A,
+            zone.ttl_seconds,
+            &address.octets(),
+        );
         answers += 1;
     }
     if let Some(domain) = answer.ns {
@@ -391,7 +402,10 @@ pub fn respond(query: &[u8], zone: &Zone, transport: Transport, rotation: usize)
 
     let mut out = Vec::with_capacity(HEADER_BYTES + question_bytes.len() + body.len() + edns_bytes);
     put_u16(&mut out, id);
-    put_u16(&mut out, flags(query_flags, answer.authoritative, truncated, answer.code));
+    put_u16(
+        &mut out,
+        flags(query_flags, answer.authoritative, truncated, answer.code),
+    );
     for n in [1, answers, authorities, u16::from(edns.is_some())] {
         put_u16(&mut out, n);
     }
@@ -412,15 +426,33 @@ mod tests {
     fn zone(addresses: usize) -> Zone {
         let mut zone = Zone::new(60, 7);
         zone.add_domain(DOMAIN);
-        let all = (0..addresses).map(|i| Ipv4Addr::new(127, 1, (i >> 8) as u8, i as u8)).collect();
+        let all = (0..addresses)
+            .map(|i| Ipv4Addr::new(127, 1, (i >> 8) as u8, i as u8))
+            .collect();
         zone.add_name(&format!("Shop-123.{DOMAIN}"), all);
-        zone.add_name(&format!("us-east-1a.zonal-9.{DOMAIN}"), vec![Ipv4Addr::new(127, 1, 0, 9)]);
+        zone.add_name(
+            &format!("us-east-1a.zonal-9.{DOMAIN}"),
+            vec![Ipv4Addr::new(127, 1, 0, 9)],
+        );
         zone.finish();
         zone
     }
 
     fn query(name: &str, kind: u16, opt: Option<u16>) -> Vec<u8> {
-        let mut out = vec![0xab, 0xcd, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, u8::from(opt.is_some())];
+        let mut out = vec![
+            0xab,
+            0xcd,
+            0x01,
+            0x00,
+            0,
+            1,
+            0,
+            0,
+            0,
+            0,
+            0,
+            u8::from(opt.is_some()),
+        ];
         for label in name.split('.').filter(|l| !l.is_empty()) {
             out.push(label.len() as u8);
             out.extend_from_slice(label.as_bytes());
@@ -464,7 +496,11 @@ mod tests {
             return seen;
         }
         let question = parse_question(&out).unwrap();
-        assert_eq!(out[question.start..question.end], packet[question.start..question.end], "echoed as it came");
+        assert_eq!(
+            out[question.start..question.end],
+            packet[question.start..question.end],
+            "echoed as it came"
+        );
         let mut at = question.end;
         for _ in 0..counts[1] + counts[2] + counts[3] {
             at = skip_name(&out, at).unwrap();
@@ -486,7 +522,10 @@ mod tests {
         let zone = zone(3);
         let packet = query(&format!("sHoP-123.{DOMAIN}"), TYPE_A, None);
         let seen = ask(&packet, &zone, Transport::Udp, 0);
-        assert_eq!((seen.code, seen.authoritative, seen.counts), (0, true, [1, 3, 0, 0]));
+        assert_eq!(
+            (seen.code, seen.authoritative, seen.counts),
+            (0, true, [1, 3, 0, 0])
+        );
         assert_eq!(seen.ttl, Some(60));
         let turned = ask(&packet, &zone, Transport::Udp, 4);
         assert_eq!(turned.addresses[0], seen.addresses[1]);
@@ -552,7 +591,8 @@ mod tests {
     fn malformed_packets() {
         let zone = zone(1);
         let good = query(&format!("shop-123.{DOMAIN}"), TYPE_A, None);
-        let code = |packet: &[u8]| respond(packet, &zone, Transport::Udp, 0).map(|out| u16::from(out[3] & 0xf));
+        let code =
+            |packet: &[u8]| respond(packet, &zone, Transport::Udp, 0).map(|out| u16::from(out[3] & 0xf));
         assert_eq!(code(&[]), None);
         assert_eq!(code(&good[..11]), None);
         assert_eq!(code(&good[..12]), Some(1));
@@ -579,7 +619,9 @@ mod tests {
     fn seeded_fuzz() {
         let mut seed = 0xd05_u64;
         let mut next = || {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (seed >> 33) as usize
         };
         let zones = [zone(1), zone(100)];

@@ -310,7 +310,9 @@ pub fn check_request(check: &HealthCheck, target: &Target) -> Vec<u8> {
 /// "10.0.0.1:80" without its port; bracketed IPv6 keeps its brackets.
 fn strip_port(address: &str) -> &str {
     match address.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']')) => {
+        Some((host, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']')) =>
+        {
             host
         }
         _ => address,
@@ -401,17 +403,28 @@ mod tests {
     #[test]
     fn reasons_and_texts_are_those_of_aws() {
         for (outcome, code, text) in [
-            ('m', "Target.ResponseCodeMismatch", "Health checks failed with these codes: [503]"),
+            (
+                'm',
+                "Target.ResponseCodeMismatch",
+                "Health checks failed with these codes: [503]",
+            ),
             ('t', "Target.Timeout", "Request timed out"),
             ('f', "Target.FailedHealthChecks", "Health checks failed"),
         ] {
-            let (health, _) = play(TargetHealth::registered(0.0), FIVE_TWO, &format!("{outcome}{outcome}"));
+            let (health, _) = play(
+                TargetHealth::registered(0.0),
+                FIVE_TWO,
+                &format!("{outcome}{outcome}"),
+            );
             assert_eq!(health.reason.code(), code);
             assert_eq!(health.reason.description(), text);
             assert_eq!(Reason::parse(code, text), Some(health.reason));
         }
         let (health, _) = play(TargetHealth::registered(0.0), FIVE_TWO, "p");
-        assert_eq!((health.reason.code(), health.reason.description().as_str()), ("", ""));
+        assert_eq!(
+            (health.reason.code(), health.reason.description().as_str()),
+            ("", "")
+        );
     }
 
     #[test]
@@ -440,11 +453,17 @@ mod tests {
 
     #[test]
     fn known_health_is_believed_until_the_thresholds_say_otherwise() {
-        assert_eq!(TargetHealth::from_control_plane("healthy", 1.0).state, State::Healthy);
+        assert_eq!(
+            TargetHealth::from_control_plane("healthy", 1.0).state,
+            State::Healthy
+        );
         let sick = TargetHealth::from_control_plane("unhealthy", 1.0);
         assert_eq!(play(sick, FIVE_TWO, "ppppp").1, "UUUUH");
         for useless in ["", "draining", "unused", "initial"] {
-            assert_eq!(TargetHealth::from_control_plane(useless, 1.0).state, State::Initial);
+            assert_eq!(
+                TargetHealth::from_control_plane(useless, 1.0).state,
+                State::Initial
+            );
         }
     }
 
@@ -453,7 +472,9 @@ mod tests {
     fn random_histories_agree_with_a_look_back_oracle() {
         let mut seed = 0x5eed_u64;
         let mut next = || {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            seed = seed
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
             (seed >> 33) as u32
         };
         for _ in 0..2000 {
@@ -497,7 +518,18 @@ mod tests {
             assert!(yes.iter().all(|&c| matcher.matches(c)), "{text}");
             assert!(!no.iter().any(|&c| matcher.matches(c)), "{text}");
         }
-        for bad in ["", ",", "200,", "abc", "200-", "-200", "299-200", "2000", "200-201-202", "+20"] {
+        for bad in [
+            "",
+            ",",
+            "200,",
+            "abc",
+            "200-",
+            "-200",
+            "299-200",
+            "2000",
+            "200-201-202",
+            "+20",
+        ] {
             assert!(Matcher::parse(bad).is_err(), "{bad}");
         }
     }
@@ -523,20 +555,27 @@ mod tests {
             port: Some(80),
             ..HealthCheck::default()
         };
-        assert!(String::from_utf8(check_request(&on_80, &target)).unwrap().contains("Host: 172.31.0.5\r\n"));
+        assert!(String::from_utf8(check_request(&on_80, &target))
+            .unwrap()
+            .contains("Host: 172.31.0.5\r\n"));
         let unnamed = Target {
             address: "10.0.0.9".into(),
             port: 443,
             ..Target::default()
         };
-        assert!(String::from_utf8(check_request(&check, &unnamed)).unwrap().contains("Host: 10.0.0.9:443\r\n"));
+        assert!(String::from_utf8(check_request(&check, &unnamed))
+            .unwrap()
+            .contains("Host: 10.0.0.9:443\r\n"));
     }
 
     #[test]
     fn statuses() {
         assert_eq!(parse_status(b"HTTP/1.1 200 OK\r\nA: b\r\n\r\n"), Ok(Some(200)));
         assert_eq!(parse_status(b"HTTP/1.0 503 no\r\n\r\n"), Ok(Some(503)));
-        assert_eq!(parse_status(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 N\r\n\r\n"), Ok(Some(204)));
+        assert_eq!(
+            parse_status(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 N\r\n\r\n"),
+            Ok(Some(204))
+        );
         assert_eq!(parse_status(b"HTTP/1.1 20"), Ok(None));
         assert_eq!(parse_status(b""), Ok(None));
         assert_eq!(parse_status(b"SSH-2.0-x\r\n"), Err(Outcome::Failed));

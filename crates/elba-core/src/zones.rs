@@ -38,11 +38,17 @@ pub fn group_is_healthy_in(group: &TargetGroup, targets: &[Seen<'_>], zone: &str
     if targets.is_empty() || group.target_type == "lambda" {
         return None;
     }
-    let counted = || targets.iter().filter(|t| group.cross_zone || is_of_zone(t.zone, zone));
+    let counted = || {
+        targets
+            .iter()
+            .filter(|t| group.cross_zone || is_of_zone(t.zone, zone))
+    };
     let registered = counted().count() as f64;
     let healthy = counted().filter(|t| t.healthy).count() as f64;
     let enough = |minimum: f64| healthy >= minimum;
-    let by_count = group.dns_minimum_healthy_count.is_none_or(|n| enough(f64::from(n)));
+    let by_count = group
+        .dns_minimum_healthy_count
+        .is_none_or(|n| enough(f64::from(n)));
     let by_share = group
         .dns_minimum_healthy_percentage
         .is_none_or(|percent| registered > 0.0 && enough(registered * percent / 100.0));
@@ -59,10 +65,17 @@ pub fn zones_to_answer<'a>(
     is_up: impl Fn(&str) -> bool,
 ) -> Vec<&'a str> {
     let mut seen = HashSet::new();
-    let zones: Vec<&str> =
-        balancer.addresses.iter().map(|a| a.zone.as_str()).filter(|zone| seen.insert(*zone)).collect();
+    let zones: Vec<&str> = balancer
+        .addresses
+        .iter()
+        .map(|a| a.zone.as_str())
+        .filter(|zone| seen.insert(*zone))
+        .collect();
     let is_healthy = |zone: &str| {
-        let mut verdicts = groups.iter().filter_map(|(g, t)| group_is_healthy_in(g, t, zone)).peekable();
+        let mut verdicts = groups
+            .iter()
+            .filter_map(|(g, t)| group_is_healthy_in(g, t, zone))
+            .peekable();
         verdicts.peek().is_none() || verdicts.any(|healthy| healthy)
     };
     let up: Vec<&str> = zones.iter().copied().filter(|zone| is_up(zone)).collect();
@@ -147,11 +160,20 @@ mod tests {
     fn a_down_node_leaves_even_if_its_targets_are_healthy() {
         let lb = balancer(&["a", "b"]);
         let g = group(Some(1), None, true);
-        assert_eq!(zones_to_answer(&lb, &[(&g, targets("a+ b+"))], |z| z == "b"), ["b"]);
-        assert_eq!(zones_to_answer(&lb, &[(&g, targets("a+ b+"))], |_| false), ["a", "b"]);
+        assert_eq!(
+            zones_to_answer(&lb, &[(&g, targets("a+ b+"))], |z| z == "b"),
+            ["b"]
+        );
+        assert_eq!(
+            zones_to_answer(&lb, &[(&g, targets("a+ b+"))], |_| false),
+            ["a", "b"]
+        );
         let zonal = group(Some(1), None, false);
         // b's targets are healthy but its node is down; a's node is up but its targets are not: a, as all that is up.
-        assert_eq!(zones_to_answer(&lb, &[(&zonal, targets("a- b+"))], |z| z == "a"), ["a"]);
+        assert_eq!(
+            zones_to_answer(&lb, &[(&zonal, targets("a- b+"))], |z| z == "a"),
+            ["a"]
+        );
     }
 
     #[test]
@@ -161,7 +183,10 @@ mod tests {
             target_type: "lambda".into(),
             ..TargetGroup::default()
         };
-        assert_eq!(zones_to_answer(&lb, &[(&lambda, targets("-"))], |_| true), ["a", "b"]);
+        assert_eq!(
+            zones_to_answer(&lb, &[(&lambda, targets("-"))], |_| true),
+            ["a", "b"]
+        );
     }
 
     #[test]

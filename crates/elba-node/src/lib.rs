@@ -3,3 +3,14 @@
 pub mod counters;
 pub mod timer;
 pub mod worker;
+pub mod binds;
+pub mod clock;
+pub mod config_store;
+pub mod control;
+pub mod dns;
+pub mod health;
+pub mod link;
+pub mod log;
+pub mod peers;
+pub mod problems;
+pub mod report;
