@@ -32,6 +32,7 @@ class Call:
     ids: IdSource
     request_id: str = ""
     caller_arn: str = ""
+    caller_id: str = ""
     cause: str = ""
     partition: str = field(default="aws")
 

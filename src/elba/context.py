@@ -9,6 +9,7 @@ from typing import Protocol
 from elba.call import Answer, Call, Request
 from elba.clock import Clock
 from elba.datapoints import MetricSink
+from elba.errors import ApiError
 from elba.store.interface import Store, Transaction, View
 
 Command = Callable[[Transaction, Call, Request], Answer]
@@ -45,8 +46,22 @@ class Context:
         return self.store.view
 
     async def write(self, command: Command, request: Request) -> Answer:
-        """Run `command` in a transaction; its answer, once durable. Raises: ApiError, StoreError."""
+        """Run `command` in a transaction; its answer, once durable. Raises: ApiError, StoreError.
+
+        A request with DryRun is judged in full and then refused, so that nothing changes (EC2's way).
+        """
         call = self.call
-        return await self.store.write(
-            lambda tx: command(tx, call, request), call.cause or f"api:{call.request_id}"
-        )
+        dry_run = request.get("dry_run") is True
+
+        def run(tx: Transaction) -> Answer:
+            answer = command(tx, call, request)
+            if dry_run:
+                raise dry_run_error()
+            return answer
+
+        return await self.store.write(run, call.cause or f"api:{call.request_id}")
+
+
+def dry_run_error() -> ApiError:
+    """What EC2 answers to a DryRun that would have succeeded."""
+    return ApiError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)

@@ -49,7 +49,7 @@ def operations(name: str) -> list[str]:
 
 def sent_by_botocore(protocol: str, model: OperationModel, parameters: dict[str, Any]) -> HttpRequest:
     """What arrives at a server when a client calls the operation."""
-    serializer = SERIALIZERS[protocol](timestamp_precision="millisecond") if protocol == CBOR else SERIALIZERS[protocol]()
+    serializer = SERIALIZERS[protocol](**({"timestamp_precision": "millisecond"} if protocol == CBOR else {}))
     request = serializer.serialize_to_request(parameters, model)
     prepare_request_dict(request, endpoint_url="http://127.0.0.1", context={})
     body = request["body"]

@@ -114,6 +114,10 @@ class Image:
     def find(self, key: Key) -> Resource | None:
         return self._by_owner.get(key[:3], {}).get(key.id)
 
+    def counts(self) -> dict[str, int]:
+        """How many resources there are of each kind."""
+        return {kind: len(resources) for kind, resources in sorted(self._by_kind.items()) if resources}
+
     def __iter__(self) -> Iterator[Resource]:
         for kind in self._by_kind.values():
             yield from kind.values()
@@ -214,6 +218,10 @@ class Store:
     def view(self) -> View:
         """The present. Reading it never waits; see `settled` for what a client may be told."""
         return self._image
+
+    def counts(self) -> dict[str, int]:
+        """How many resources there are of each kind."""
+        return self._image.counts()
 
     def subscribe(self, listener: Listener) -> None:
         self._listeners.append(listener)

@@ -116,9 +116,7 @@ def _read_header(request: HttpRequest, header: str, ec2: bool) -> Authorization:
         if not fields.get(name)
     ]
     if not stamp:
-        problems.append(
-            "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
-        )
+        problems.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     if problems:
         raise refusal("malformed", " ".join(problems), ec2)
     return _assemble(
@@ -173,7 +171,10 @@ def _assemble(
             f"e.g. keyid/date/region/service/term, got '{credential}'",
             ec2,
         )
-    return Authorization(*parts, tuple(signed.split(";")), signature, token, expires, stamp)
+    key_id, date, region, service, terminator = parts
+    return Authorization(
+        key_id, date, region, service, terminator, tuple(signed.split(";")), signature, token, expires, stamp
+    )
 
 
 def verify(authorization: Authorization, request: HttpRequest, secret: str, now: float, ec2: bool) -> None:
@@ -185,9 +186,7 @@ def verify(authorization: Authorization, request: HttpRequest, secret: str, now:
     if "host" not in signed:
         raise refusal("mismatch", "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.", ec2)
     if "x-amz-security-token" in request.headers and "x-amz-security-token" not in signed:
-        raise refusal(
-            "mismatch", "'X-Amz-Security-Token' must be a 'SignedHeader' in the AWS Authorization.", ec2
-        )
+        raise refusal("mismatch", "'X-Amz-Security-Token' must be a 'SignedHeader' in the AWS Authorization.", ec2)
     stamp = _check_clock(authorization, now, ec2)
     if authorization.date != stamp[:8]:
         raise refusal(
@@ -207,9 +206,7 @@ def verify(authorization: Authorization, request: HttpRequest, secret: str, now:
         )
 
 
-def check_scope(
-    authorization: Authorization, regions: frozenset[str] | None, service: str, ec2: bool
-) -> None:
+def check_scope(authorization: Authorization, regions: frozenset[str] | None, service: str, ec2: bool) -> None:
     """Return if the scope names a region of `regions` (None: any) and `service`. Raises: ApiError."""
     if regions is not None and authorization.region not in regions:
         message = f"Credential should be scoped to a valid Region, not '{authorization.region}'. "

@@ -1,0 +1,78 @@
+"""Finds out who asks: verifies the signature, or in open mode takes the key's word for it."""
+
+from __future__ import annotations
+
+import re
+
+from elba.server.exchange import Exchange
+from elba.server.keys import root_arn
+from elba.server.services import GLOBAL_REGION
+from elba.wire import EC2
+from elba.wire.sigv4 import (
+    check_scope,
+    expired_token,
+    missing,
+    read_authorization,
+    read_scope,
+    refusal,
+    unknown_key,
+    verify,
+)
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+
+async def authenticate(exchange: Exchange) -> None:
+    """Sets `account`, `region`, `caller_arn` and `caller_id`. Raises: ApiError."""
+    if exchange.runtime.settings.auth == "open":
+        _take(exchange)
+    else:
+        _verify(exchange)
+
+
+def _take(exchange: Exchange) -> None:
+    """Any key will do. A 12-digit key id names its own account, a known key's owner is its owner, all others
+    share the default account."""
+    runtime = exchange.runtime
+    key_id = read_scope(exchange.http)[0]
+    known = runtime.keys.find(key_id) if key_id else None
+    if known is not None:
+        exchange.account, exchange.caller_arn, exchange.caller_id = known.account, known.owner_arn, known.owner_id
+    else:
+        account = key_id if _ACCOUNT.fullmatch(key_id) else runtime.settings.account
+        exchange.account, exchange.caller_arn, exchange.caller_id = account, root_arn(account), account
+    _set_region(exchange)
+
+
+def _verify(exchange: Exchange) -> None:
+    runtime = exchange.runtime
+    served = exchange.served
+    assert served is not None
+    ec2 = exchange.protocol == EC2
+    authorization = read_authorization(exchange.http, ec2)
+    if authorization is None:
+        raise missing(ec2)
+    key = runtime.keys.find(authorization.access_key_id)
+    if key is None or key.status != "Active" or key.session_token != authorization.token:
+        raise unknown_key(ec2)
+    regions = runtime.regions if served.region == "configured" else None
+    check_scope(authorization, regions, served.signing_name, ec2)
+    now = runtime.clock.wall()
+    verify(authorization, exchange.http, key.secret_access_key, now, ec2)
+    if key.expiration and key.expiration <= now:
+        raise expired_token(ec2)
+    exchange.account, exchange.caller_arn, exchange.caller_id = key.account, key.owner_arn, key.owner_id
+    _set_region(exchange)
+
+
+def _set_region(exchange: Exchange) -> None:
+    served = exchange.served
+    assert served is not None
+    runtime = exchange.runtime
+    if served.region == "global":
+        exchange.region = GLOBAL_REGION
+        return
+    exchange.region = exchange.scope_region or runtime.settings.regions[0]
+    if served.region == "configured" and exchange.region not in runtime.regions:
+        ec2 = exchange.protocol == EC2
+        raise refusal("scope", f"Credential should be scoped to a valid Region, not '{exchange.region}'. ", ec2)
