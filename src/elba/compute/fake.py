@@ -74,6 +74,8 @@ class FakeProvider:
         self.stop_seconds = stop_seconds
         self.launches: list[str] = []
         """Every instance id a launch created, in order: for asserting that nothing was launched twice."""
+        self.images: dict[str, str] = {}
+        """Image ids that `snapshot` made, and their paths."""
         self._clock = clock
         self._instances: dict[str, _Instance] = {}
         self._failures: list[ProviderError] = []
@@ -170,6 +172,8 @@ class FakeProvider:
 
     # The provider contract.
 
+    on_this_host = False
+
     async def launch(self, spec: InstanceSpec) -> None:
         if spec.instance_id in self._instances:
             return
@@ -219,12 +223,11 @@ class FakeProvider:
             self._later(instance, self.stop_seconds, lambda: self._gone(instance))
 
     async def observe(self) -> Mapping[str, ObservedInstance]:
-        return {
-            id_: ObservedInstance(
-                instance_id=id_, power=i.power, exited=i.exited, reachable=i.reachable or i.power is not Power.RUNNING
-            )
-            for id_, i in self._instances.items()
-        }
+        return {id_: self._observed(instance) for id_, instance in self._instances.items()}
+
+    async def find(self, instance_id: str) -> ObservedInstance | None:
+        instance = self._instances.get(instance_id)
+        return None if instance is None else self._observed(instance)
 
     async def sample(self) -> Sequence[Sample]:
         self._account()
@@ -257,11 +260,26 @@ class FakeProvider:
         instance.commands.append(tuple(command))
         return next(self._pids)
 
+    async def snapshot(self, instance_id: str, image_id: str) -> str:
+        self._require(instance_id)
+        return self.images.setdefault(image_id, f"/fake/images/{image_id}")
+
+    async def delete_image(self, image_id: str) -> None:
+        self.images.pop(image_id, None)
+
     async def close(self) -> None:
         """Instances go on; a next control plane may use this object again."""
         self._changed = None
 
     # Inside.
+
+    def _observed(self, instance: _Instance) -> ObservedInstance:
+        return ObservedInstance(
+            instance_id=instance.spec.instance_id,
+            power=instance.power,
+            exited=instance.exited,
+            reachable=instance.reachable or instance.power is not Power.RUNNING,
+        )
 
     def _require(self, instance_id: str) -> _Instance:
         instance = self._instances.get(instance_id)

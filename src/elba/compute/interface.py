@@ -102,6 +102,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 class Provider(Protocol):
     """Launches, stops, measures instances."""
 
+    @property
+    def on_this_host(self) -> bool:
+        """Whether `InstanceSpec.host_address` is an address of this host that a listener here can bind, so that the
+        control plane serves each instance's metadata there itself."""
+
     async def launch(self, spec: InstanceSpec) -> None:
         """Start the instance unless it is there already. Raises: NoCapacity, Permanent, Transient."""
 
@@ -120,6 +125,9 @@ class Provider(Protocol):
     async def observe(self) -> Mapping[str, ObservedInstance]:
         """Every instance this provider has, whoever started it: a restarted control plane adopts them."""
 
+    async def find(self, instance_id: str) -> ObservedInstance | None:
+        """What `observe` says of one instance; None if it is not here."""
+
     async def sample(self) -> Sequence[Sample]:
         """Resource use of every running instance."""
 
@@ -134,6 +142,13 @@ class Provider(Protocol):
 
     async def run(self, instance_id: str, command: Sequence[str]) -> int:
         """Start `command` inside the instance, detached, and return its process id. Raises: NotFound."""
+
+    async def snapshot(self, instance_id: str, image_id: str) -> str:
+        """Copy the instance's files to a directory of the provider's own, kept as the image `image_id`, and return it
+        (`InstanceSpec.image_path` of later launches). What is there already is kept. Raises: NotFound, Permanent."""
+
+    async def delete_image(self, image_id: str) -> None:
+        """Remove what `snapshot` made. No error if there is none."""
 
     async def close(self) -> None:
         """Release what this object holds; instances go on running."""

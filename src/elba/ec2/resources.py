@@ -443,6 +443,9 @@ class Instance(Resource, frozen=True, kw_only=True):
     lifecycle: str = ""
     """"spot", or "" for On-Demand."""
     spot_instance_request_id: str = ""
+    spot_interruption_time: float = 0.0
+    """When Spot takes it back (0 = it does not): set two minutes ahead, shown by the metadata service."""
+    rebalance_recommendation_time: float = 0.0
     http_tokens: str = "optional"
     http_endpoint: str = "enabled"
     http_put_response_hop_limit: int = 1
