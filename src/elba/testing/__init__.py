@@ -1,5 +1,6 @@
-"""The public test kit: a whole Elba in memory on the virtual clock, builders, contract suites."""
+"""The public test kit: a whole Elba in memory on the virtual clock, contract suites for providers and nodes."""
 
-from elba.testing.virtual_loop import VirtualLoop
+from elba.testing.virtual_loop import StuckError, VirtualLoop
+from elba.testing.world import NeverHappened, World
 
-__all__ = ["VirtualLoop"]
+__all__ = ["NeverHappened", "StuckError", "VirtualLoop", "World"]
