@@ -101,7 +101,7 @@ def _make(
     family: str, size: str, vcpus: int, gib: float, *, arch: str = "x86_64", clock: float, maker: str
 ) -> InstanceType:
     burstable = family.startswith("t")
-    xen = family in ("t2", "m4", "c4")
+    xen = family in ("m1", "t2", "m4", "c4")
     performance, interfaces, addresses = _network(vcpus, burstable=burstable, xen=xen)
     threads = 1 if arch == "arm64" or family == "t2" or vcpus == 1 or family in ("m7a",) else 2
     name = f"{family}.{size}"
@@ -131,6 +131,8 @@ def _all() -> dict[str, InstanceType]:
         types.append(_make("t3", size, _BURST_VCPUS[size], gib, clock=2.5, maker="Intel"))
         types.append(_make("t3a", size, _BURST_VCPUS[size], gib, clock=2.2, maker="AMD"))
         types.append(_make("t4g", size, _BURST_VCPUS[size], gib, arch="arm64", clock=2.5, maker="AWS"))
+    # The type of a launch that names none; one of the previous generation.
+    types.append(_make("m1", "small", 1, 1.7, clock=2.5, maker="Intel"))
     for family, (sizes, ratio, clock, maker) in _X86_FAMILIES.items():
         types += [_make(family, s, v, v * ratio, clock=clock, maker=maker) for s, v in sizes.items()]
     for family, (ratio, clock) in _ARM_FAMILIES.items():

@@ -138,13 +138,15 @@ def _plan_terminated(instance: Instance, world: World, now: Timestamp) -> Plan:
 def _plan_stopped(instance: Instance, world: World, now: Timestamp) -> Plan:
     if instance.state == "stopped" and world in (World.ABSENT, World.STOPPED, World.EXITED):
         return Plan(instance=instance)
+    # A start or reboot that was overtaken by the stop is done with.
+    down = replace(instance, force_stop=False, boots_done=instance.boots)
     if world in (World.STOPPED, World.EXITED):
-        return Plan(instance=_with_reason(moved(replace(instance, force_stop=False), "stopped", now)))
+        return Plan(instance=_with_reason(moved(down, "stopped", now)))
     if world is World.ABSENT:
         if instance.state == "pending" and instance.boots == 0:
             # Asked to stop before it was launched: it needs its directory first.
             return Plan(instance=instance, act=Act.LAUNCH, after_seconds=LOOK_AGAIN_SECONDS)
-        return Plan(instance=_with_reason(moved(instance, "stopped", now)))
+        return Plan(instance=_with_reason(moved(down, "stopped", now)))
     return Plan(instance=_with_reason(moved(instance, "stopping", now)), act=Act.STOP, after_seconds=LOOK_AGAIN_SECONDS)
 
 

@@ -1,0 +1,29 @@
+"""EC2's commands: pure functions of the store's view and a request. Other services use those named here."""
+
+from __future__ import annotations
+
+from elba.ec2.commands.launch import launch, run_instances
+from elba.ec2.commands.launch_templates import merge_launch_template, resolve_launch_template
+from elba.ec2.commands.lifecycle import (
+    forget_terminated,
+    reboot,
+    record_terminated,
+    start,
+    stop,
+    terminate,
+)
+from elba.ec2.defaults import ensure_defaults
+
+__all__ = [
+    "ensure_defaults",
+    "forget_terminated",
+    "launch",
+    "merge_launch_template",
+    "reboot",
+    "record_terminated",
+    "resolve_launch_template",
+    "run_instances",
+    "start",
+    "stop",
+    "terminate",
+]

@@ -1,0 +1,291 @@
+"""Launch templates: create, version, resolve, merge.
+
+Source: EC2 user guide, "Launch an instance from a launch template"; ec2-iam spec §7 (limits).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from elba.call import Answer, Call, Request
+from elba.ec2.faults import check_id, not_found
+from elba.ec2.idempotency import once
+from elba.ec2.queries.launch_templates import render_template, render_version
+from elba.ec2.resources import LaunchTemplate, LaunchTemplateVersion
+from elba.ec2.tagging import check_tags, specified_tags
+from elba.ec2.user_data import check_user_data
+from elba.errors import ApiError
+from elba.store.interface import Transaction, View
+
+MOST_VERSIONS = 10_000
+
+
+def find_template(view: View, call: Call, id_: str | None, name: str | None) -> LaunchTemplate:
+    """By id or by name, exactly one of which must be given.
+
+    Raises: ApiError MissingParameter, InvalidParameterCombination, InvalidLaunchTemplateId.NotFound,
+    InvalidLaunchTemplateName.NotFoundException.
+    """
+    if id_ and name:
+        raise ApiError(
+            "InvalidParameterCombination",
+            "The request must contain either the launch template ID or the launch template name, not both.",
+        )
+    if id_:
+        found = view.get(LaunchTemplate, call.account, call.region, id_)
+        if found is None:
+            check_id(LaunchTemplate, id_)
+            raise not_found(LaunchTemplate, id_)
+        return found
+    if not name:
+        raise ApiError(
+            "MissingParameter", "Either the launch template ID or the launch template name must be specified."
+        )
+    found = template_named(view, call, name)
+    if found is None:
+        raise ApiError(
+            "InvalidLaunchTemplateName.NotFoundException",
+            f"The specified launch template, with template name {name}, does not exist.",
+        )
+    return found
+
+
+def template_named(view: View, call: Call, name: str) -> LaunchTemplate | None:
+    templates = view.all(LaunchTemplate, call.account, call.region)
+    return next((t for t in templates if t.launch_template_name == name), None)
+
+
+def find_version(template: LaunchTemplate, version: str | int | None) -> LaunchTemplateVersion:
+    """`version`: a number, `$Latest`, or `$Default` (also if it is None or "").
+
+    Raises: ApiError InvalidLaunchTemplateId.VersionNotFound, InvalidLaunchTemplateVersion.Malformed? never: a word that
+    is no number is InvalidParameterValue.
+    """
+    text = str(version) if version not in (None, "") else "$Default"
+    if text == "$Default":
+        number = template.default_version_number
+    elif text == "$Latest":
+        # The newest that is left: deleted numbers are not reused, but can be the latest.
+        return template.versions[-1]
+    elif text.isdigit():
+        number = int(text)
+    else:
+        raise ApiError(
+            "InvalidParameterValue",
+            f"The specified launch template version '{text}' is not valid: use a number, $Latest or $Default.",
+        )
+    found = next((v for v in template.versions if v.version_number == number), None)
+    if found is None:
+        raise version_not_found(template, number)
+    return found
+
+
+def version_not_found(template: LaunchTemplate, number: int) -> ApiError:
+    return ApiError(
+        "InvalidLaunchTemplateId.VersionNotFound",
+        f"Could not find the specified version {number} for the launch template with ID {template.id}.",
+    )
+
+
+def resolve_launch_template(
+    view: View, call: Call, spec: Mapping[str, Any]
+) -> tuple[LaunchTemplate, LaunchTemplateVersion]:
+    """What `{launch_template_id | launch_template_name, version}` means now. Raises: as the two functions above."""
+    template = find_template(view, call, spec.get("launch_template_id"), spec.get("launch_template_name"))
+    return template, find_version(template, spec.get("version"))
+
+
+def merge_launch_template(data: Mapping[str, Any], request: Request) -> dict[str, Any]:
+    """A RunInstances request with what the template adds. The request wins; tags combine by resource type and key,
+    block devices by device name, structures member by member, all else parameter by parameter.
+    """
+    merged: dict[str, Any] = {k: v for k, v in data.items() if v is not None}
+    for name, value in request.items():
+        if value is None or name == "launch_template":
+            continue
+        old = merged.get(name)
+        if name == "tag_specifications" and old:
+            merged[name] = _combine_tags(old, value)
+        elif name == "block_device_mappings" and old:
+            by_device = {d.get("device_name"): d for d in old} | {d.get("device_name"): d for d in value}
+            merged[name] = list(by_device.values())
+        elif isinstance(old, Mapping) and isinstance(value, Mapping) and name != "iam_instance_profile":
+            merged[name] = {**old, **value}
+        else:
+            merged[name] = value
+    if request.get("security_group_ids") and not request.get("security_groups"):
+        merged.pop("security_groups", None)
+    if request.get("security_groups") and not request.get("security_group_ids"):
+        merged.pop("security_group_ids", None)
+    return merged
+
+
+def _combine_tags(old: list[Any], new: list[Any]) -> list[dict[str, Any]]:
+    by_type: dict[str, dict[str, str]] = {}
+    for specification in (*old, *new):
+        tags = by_type.setdefault(specification.get("resource_type") or "", {})
+        for tag in specification.get("tags") or ():
+            tags[tag.get("key", "")] = tag.get("value") or ""
+    return [
+        {"resource_type": type_, "tags": [{"key": k, "value": v} for k, v in tags.items()]}
+        for type_, tags in by_type.items()
+    ]
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9().\-/_]{3,128}", name):
+        raise ApiError(
+            "InvalidLaunchTemplateName.MalformedException",
+            "Launch template names must be between 3 and 128 characters in length, and may contain letters, "
+            "numbers, and the following characters: - ( ) . / _",
+        )
+
+
+def _check_data(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """LaunchTemplateData as it is stored: without members that were sent empty.
+
+    Like EC2, only form is checked here: what it names may come to be before it is launched.
+    Raises: ApiError MissingParameter, InvalidUserData.Malformed, InvalidParameterValue.
+    """
+    cleaned = {k: v for k, v in (data or {}).items() if v not in (None, "", [])}
+    if not cleaned:
+        raise ApiError("MissingParameter", "The request must contain the parameter LaunchTemplateData")
+    check_user_data(cleaned.get("user_data"))
+    if cleaned.get("instance_requirements") and cleaned.get("instance_type"):
+        raise ApiError(
+            "InvalidParameterCombination",
+            "You cannot specify both InstanceType and InstanceRequirements in a launch template.",
+        )
+    for specification in cleaned.get("tag_specifications") or ():
+        check_tags(specification.get("tags") or ())
+    return cleaned
+
+
+def create_launch_template(tx: Transaction, call: Call, request: Request) -> Answer:
+    name = request.get("launch_template_name") or ""
+    _check_name(name)
+    _check_description(request)
+    tags = specified_tags(request, "launch-template")["launch-template"]
+    data = _check_data(request.get("launch_template_data"))
+
+    def make() -> list[str]:
+        if template_named(tx, call, name) is not None:
+            raise ApiError("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
+        template = LaunchTemplate(
+            account=call.account,
+            region=call.region,
+            id=call.ids.ec2("lt"),
+            launch_template_name=name,
+            versions=[
+                LaunchTemplateVersion(
+                    version_number=1,
+                    data=data,
+                    version_description=request.get("version_description"),
+                    create_time=call.now,
+                    created_by=_creator(call),
+                )
+            ],
+            create_time=call.now,
+            created_by=_creator(call),
+            tags=tags,
+        )
+        tx.put(template)
+        return [template.id]
+
+    (id_,) = once(tx, call, request, "CreateLaunchTemplate", make)
+    return {"launch_template": render_template(find_template(tx, call, id_, None))}
+
+
+def _creator(call: Call) -> str:
+    return call.caller_arn or f"arn:{call.partition}:iam::{call.account}:root"
+
+
+def _check_description(request: Request) -> None:
+    if len(request.get("version_description") or "") > 255:
+        raise ApiError("InvalidParameterValue", "The version description exceeds 255 characters.")
+
+
+def create_launch_template_version(tx: Transaction, call: Call, request: Request) -> Answer:
+    template = find_template(tx, call, request.get("launch_template_id"), request.get("launch_template_name"))
+    _check_description(request)
+    source: dict[str, Any] = {}
+    if request.get("source_version"):
+        source = find_version(template, request["source_version"]).data
+    given = request.get("launch_template_data")
+    data = _check_data({**source, **(given or {})})
+
+    def make() -> list[str]:
+        if len(template.versions) >= MOST_VERSIONS:
+            raise ApiError("VersionLimitExceeded", "The maximum number of versions has been reached.")
+        number = template.latest_version_number + 1
+        version = LaunchTemplateVersion(
+            version_number=number,
+            data=data,
+            version_description=request.get("version_description"),
+            create_time=call.now,
+            created_by=_creator(call),
+        )
+        tx.put(replace(template, latest_version_number=number, versions=[*template.versions, version]))
+        return [template.id, str(number)]
+
+    id_, number = once(tx, call, request, "CreateLaunchTemplateVersion", make)
+    template = find_template(tx, call, id_, None)
+    return {"launch_template_version": render_version(template, find_version(template, number))}
+
+
+def modify_launch_template(tx: Transaction, call: Call, request: Request) -> Answer:
+    template = find_template(tx, call, request.get("launch_template_id"), request.get("launch_template_name"))
+    wanted = request.get("default_version")
+    if wanted:
+        if wanted in ("$Latest", "$Default"):
+            raise ApiError("InvalidParameterValue", f"The default version cannot be set to '{wanted}': use a number.")
+        version = find_version(template, wanted)
+        template = replace(template, default_version_number=version.version_number)
+        tx.put(template)
+    return {"launch_template": render_template(template)}
+
+
+def delete_launch_template(tx: Transaction, call: Call, request: Request) -> Answer:
+    template = find_template(tx, call, request.get("launch_template_id"), request.get("launch_template_name"))
+    tx.delete(template)
+    return {"launch_template": render_template(template)}
+
+
+def delete_launch_template_versions(tx: Transaction, call: Call, request: Request) -> Answer:
+    template = find_template(tx, call, request.get("launch_template_id"), request.get("launch_template_name"))
+    wanted = request.get("versions") or []
+    if not wanted:
+        raise ApiError("MissingParameter", "The request must contain the parameter LaunchTemplateVersion")
+    done: list[Answer] = []
+    failed: list[Answer] = []
+    for text in wanted:
+        if not str(text).isdigit():
+            raise ApiError("InvalidParameterValue", f"The version '{text}' is not valid: use version numbers.")
+        number = int(text)
+        named = {
+            "launch_template_id": template.id,
+            "launch_template_name": template.launch_template_name,
+            "version_number": number,
+        }
+        problem: tuple[str, str] | None = None
+        if number == template.default_version_number:
+            problem = ("unexpectedError", "The default version of a launch template cannot be deleted.")
+        elif all(v.version_number != number for v in template.versions):
+            problem = (
+                "launchTemplateVersionDoesNotExist",
+                version_not_found(template, number).message,
+            )
+        if problem is not None:
+            failed.append({**named, "response_error": {"code": problem[0], "message": problem[1]}})
+            continue
+        template = replace(template, versions=[v for v in template.versions if v.version_number != number])
+        done.append(named)
+    tx.put(template)
+    return {
+        "successfully_deleted_launch_template_versions": done,
+        "unsuccessfully_deleted_launch_template_versions": failed,
+    }
