@@ -4,6 +4,8 @@
 pub mod compile;
 pub mod desync;
 pub mod forwarded;
+pub mod http1;
+pub mod pages;
 pub mod protocol;
 pub mod routing;
 pub mod stickiness;
