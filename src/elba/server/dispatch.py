@@ -53,10 +53,7 @@ async def first_use(exchange: Exchange) -> None:
 
 
 async def prepare(runtime: Runtime, account: str, region: str) -> None:
-    """Run the first-use hooks for `account` in `region`, if they have not run yet."""
-    if (account, region) in runtime.used:
-        return
-    runtime.used.add((account, region))
+    """Run the first-use hooks for `account` in `region`. A hook finds out itself that it ran in an earlier life."""
     call = Call(account, region, runtime.clock.now(), runtime.ids, cause="first use")
 
     def run(tx: Transaction) -> None:
@@ -64,6 +61,7 @@ async def prepare(runtime: Runtime, account: str, region: str) -> None:
             hook(tx, call)
 
     await runtime.store.write(run, call.cause)
+    runtime.used.add((account, region))
 
 
 async def invoke(exchange: Exchange) -> HttpResponse:

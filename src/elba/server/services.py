@@ -123,7 +123,7 @@ SERVED: tuple[Served, ...] = (
     Served(Service("lambda", _JSON), "elba.lambda_.operations", "lambda", "2015-03-31", title="Lambda"),
 )
 
-FIRST_USE_HOOKS = ("elba.ec2.commands:ensure_defaults",)
+FIRST_USE_HOOKS = ("elba.ec2.defaults:ensure_defaults",)
 """`module:function` of what to do in a transaction when an account first uses a region: `function(tx, call)`."""
 
 

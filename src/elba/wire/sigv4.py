@@ -195,9 +195,11 @@ def verify(authorization: Authorization, request: HttpRequest, secret: str, now:
             f"'{authorization.date}' != '{stamp[:8]}', from '{stamp}'.",
             ec2,
         )
-    expected = _sign(authorization, request, secret, stamp)
     given = authorization.signature
-    if not _HEX_SIGNATURE.fullmatch(given) or not hmac.compare_digest(expected, given):
+    if not _HEX_SIGNATURE.fullmatch(given) or not any(
+        hmac.compare_digest(_sign(authorization, request, query, secret, stamp), given)
+        for query in _canonical_queries(request.query)
+    ):
         raise refusal(
             "mismatch",
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
@@ -258,9 +260,9 @@ def _span(seconds: int) -> str:
     return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} sec"
 
 
-def _sign(authorization: Authorization, request: HttpRequest, secret: str, stamp: str) -> str:
+def _sign(authorization: Authorization, request: HttpRequest, query: str, secret: str, stamp: str) -> str:
     scope = f"{authorization.date}/{authorization.region}/{authorization.service}/{authorization.terminator}"
-    canonical = canonical_request(request, authorization.signed_headers, authorization.expires is not None)
+    canonical = _canonical_request(request, query, authorization.signed_headers, authorization.expires is not None)
     to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = _signing_key(
         secret, authorization.date, authorization.region, authorization.service, authorization.terminator
@@ -276,7 +278,7 @@ def _signing_key(secret: str, date: str, region: str, service: str, terminator: 
     return key
 
 
-def canonical_request(request: HttpRequest, signed_headers: tuple[str, ...], presigned: bool) -> str:
+def _canonical_request(request: HttpRequest, query: str, signed_headers: tuple[str, ...], presigned: bool) -> str:
     """The text whose hash is signed. Paths are encoded twice, as by all services but S3."""
     headers = request.headers
     lines = [f"{name}:{_SPACES.sub(' ', headers.get(name, '').strip())}" for name in sorted(signed_headers)]
@@ -289,7 +291,7 @@ def canonical_request(request: HttpRequest, signed_headers: tuple[str, ...], pre
         (
             request.method.upper(),
             _canonical_path(request.path),
-            _canonical_query(request.query),
+            query,
             *lines,
             "",
             ";".join(sorted(signed_headers)),
@@ -307,16 +309,19 @@ def _canonical_path(path: str) -> str:
     return quote(normal, safe="/~")
 
 
-def _canonical_query(query: str) -> str:
+def _canonical_queries(query: str) -> list[str]:
+    """The query string sorted: encoded by the rules, and (if that differs) as it was sent, for that is what
+    botocore signs."""
     if not query:
-        return ""
-    pairs: list[tuple[str, str]] = []
+        return [""]
+    as_sent: list[tuple[str, str]] = []
     for item in query.split("&"):
-        if item:
-            name, _, value = item.partition("=")
-            if name != "X-Amz-Signature":
-                pairs.append((_recode(name), _recode(value)))
-    return "&".join(f"{name}={value}" for name, value in sorted(pairs))
+        name, _, value = item.partition("=")
+        if item and name != "X-Amz-Signature":
+            as_sent.append((name, value))
+    encoded = [(_recode(name), _recode(value)) for name, value in as_sent]
+    forms = ("&".join(f"{name}={value}" for name, value in sorted(pairs)) for pairs in (encoded, as_sent))
+    return list(dict.fromkeys(forms))
 
 
 def _recode(text: str) -> str:

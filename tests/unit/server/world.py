@@ -16,7 +16,7 @@ from elba.server.inprocess import InProcess
 from elba.server.services import SERVED, FirstUseHook, Served
 from elba.store.interface import Store
 from elba.store.memory import MemoryEngine
-from elba.testing import VirtualLoop
+from elba.testing.virtual_loop import VirtualLoop
 
 ROOT = RootKey(access_key_id="AKIAROOT", secret_access_key="rootsecret", account="000000000000")
 
