@@ -165,7 +165,6 @@ class FakeProvider:
         """What `run` was asked to run inside. Raises: NotFound."""
         return list(self._require(instance_id).commands)
 
-    @property
     def running(self) -> list[InstanceSpec]:
         """The running instances, oldest first."""
         return [i.spec for i in self._instances.values() if i.power is Power.RUNNING]
