@@ -283,8 +283,8 @@ fn push_trace(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, context: &Re
 fn keeps_request_field(buffer: &[u8], head: &RequestHead, field: &Field, context: &RequestContext) -> bool {
     match field.kind {
         Name::Other | Name::Cookie | Name::Date | Name::SetCookie => {
-            !field.unsafe_to_pass
-                && !(field.invalid_name && context.drop_invalid_names)
+            let dropped = field.unsafe_to_pass || (field.invalid_name && context.drop_invalid_names);
+            !dropped
                 && !(head.options.names_fields
                     && is_named_by_connection(buffer, &head.fields, field.name.of(buffer)))
         }

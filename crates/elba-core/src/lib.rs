@@ -1,6 +1,7 @@
 //! Elba's deciding code, pure: bytes and values in, decisions out. No sockets, no clock, no randomness of its own;
 //! time and random numbers come in as arguments, so that every decision can be tested, simulated and fuzzed.
 
+pub mod choice;
 pub mod compile;
 pub mod desync;
 pub mod forwarded;
@@ -9,6 +10,7 @@ pub mod pages;
 pub mod protocol;
 pub mod routing;
 pub mod stickiness;
+pub mod wildcard;
 pub mod delta;
 pub mod dns;
 pub mod health;

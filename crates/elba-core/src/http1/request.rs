@@ -370,9 +370,8 @@ impl RequestHead {
     fn read_known(&mut self, kind: Name, value: &[u8], field: &Field, pending: &mut Pending) {
         match kind {
             Name::Host => {
-                if self.host.is_none() {
-                    self.host = Some(field.value);
-                }
+                // the first one counts
+                self.host.get_or_insert(field.value);
             }
             Name::Connection => self.options.read(value),
             Name::ContentLength => {
