@@ -44,6 +44,11 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     state_code: str = "provisioning"
     state_reason: str = ""
     attributes: dict[str, str] = {}
+    capacity_units: int = 0
+    """Reserved with ModifyCapacityReservation; 0 = none."""
+    capacity_modified_time: float = 0.0
+    capacity_decreases: list[float] = []
+    """When the reservation was lowered within the last day."""
     tags: Tags = {}
 
 
@@ -110,6 +115,7 @@ class TargetGroup(Resource, frozen=True, kw_only=True):
     healthy_threshold_count: int = 5
     unhealthy_threshold_count: int = 2
     matcher: dict[str, str] = {}
+    target_control_port: int | None = None
     load_balancer_arns: list[str] = []
     attributes: dict[str, str] = {}
     created_time: float = 0.0

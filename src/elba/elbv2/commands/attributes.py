@@ -1,0 +1,143 @@
+"""ModifyLoadBalancerAttributes, ModifyTargetGroupAttributes, ModifyListenerAttributes. Source: alb.md §17."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from elba.call import Answer, Call, Request
+from elba.elbv2 import attributes as tables
+from elba.elbv2.answers import attributes_answer
+from elba.elbv2.commands.lookup import (
+    invalid_configuration,
+    require_listener,
+    require_load_balancer,
+    require_target_group,
+    validation_error,
+)
+from elba.elbv2.resources import Listener, Target, TargetGroup
+from elba.store.interface import Transaction
+
+
+def _changes(
+    given: Iterable[Mapping[str, str]], table: Mapping[str, tables.Attribute], kind: str, noun: str, owners: str
+) -> dict[str, str]:
+    """The keys and values of a request, each checked against its row.
+
+    Raises: ValidationError (unknown key, bad value, key given twice), InvalidConfigurationRequest (other kind's key).
+    """
+    changes: dict[str, str] = {}
+    for entry in given:
+        key, value = entry.get("key") or "", entry.get("value") or ""
+        row = table.get(key)
+        if row is None:
+            raise validation_error(f"{noun} attribute key '{key}' is not recognized")
+        if kind not in row.kinds:
+            raise invalid_configuration(f"{noun} attribute key '{key}' is not supported on {owners} '{kind}'")
+        if key in changes:
+            raise validation_error(f"{noun} attribute key '{key}' was specified more than once")
+        if wrong := row.check(value):
+            raise validation_error(f"'{key}' value '{value}' is not valid: it {wrong}")
+        changes[key] = value
+    return changes
+
+
+def modify_load_balancer_attributes(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Changes attributes, all or none; answers with all of them.
+
+    Raises: ValidationError, InvalidConfigurationRequest (logs without a bucket, cross-zone off too).
+    """
+    balancer = require_load_balancer(tx, call, request["load_balancer_arn"])
+    changes = _changes(
+        request["attributes"], tables.LOAD_BALANCER, balancer.type, "Load balancer", "load balancers with type"
+    )
+    if changes.get("load_balancing.cross_zone.enabled") == "false":
+        raise invalid_configuration(
+            "Cross-zone load balancing cannot be turned off for load balancers with type 'application'"
+        )
+    before = tables.attributes_of_load_balancer(balancer)
+    after = {**before, **changes}
+    for kind in tables.LOG_KINDS:
+        if after.get(f"{kind}.s3.enabled") == "true" and not after[f"{kind}.s3.bucket"]:
+            raise invalid_configuration(f"A bucket must be specified when '{kind}.s3.enabled' is 'true'")
+    defaults = tables.attributes_of_load_balancer(msgspec.structs.replace(balancer, attributes={}))
+    changed = msgspec.structs.replace(balancer, attributes=tables.without_defaults(after, defaults))
+    tx.put(changed)
+    return {"attributes": attributes_answer(tables.attributes_of_load_balancer(changed))}
+
+
+def modify_listener_attributes(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Changes attributes of a listener, all or none; answers with all of them."""
+    listener = require_listener(tx, call, request["listener_arn"])
+    changes = _changes(request["attributes"], tables.LISTENER, listener.protocol, "Listener", "listeners with protocol")
+    defaults = tables.attributes_of_listener(msgspec.structs.replace(listener, attributes={}))
+    # An empty header name means the standard one.
+    changes = {key: value or defaults[key] for key, value in changes.items()}
+    after = {**tables.attributes_of_listener(listener), **changes}
+    changed: Listener = msgspec.structs.replace(listener, attributes=tables.without_defaults(after, defaults))
+    tx.put(changed)
+    return {"attributes": attributes_answer(tables.attributes_of_listener(changed))}
+
+
+def modify_target_group_attributes(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Changes attributes of a target group, all or none; answers with all of them."""
+    group = require_target_group(tx, call, request["target_group_arn"])
+    changes = _changes(
+        request["attributes"], tables.TARGET_GROUP, group.target_type, "Target group", "target groups with type"
+    )
+    after = {**tables.attributes_of_target_group(group), **changes}
+    _require_consistent(tx, group, after)
+    defaults = tables.attributes_of_target_group(msgspec.structs.replace(group, attributes={}))
+    changed = msgspec.structs.replace(group, attributes=tables.without_defaults(after, defaults))
+    tx.put(changed)
+    return {"attributes": attributes_answer(tables.attributes_of_target_group(changed))}
+
+
+def _require_consistent(tx: Transaction, group: TargetGroup, after: Mapping[str, str]) -> None:
+    """What the attributes demand of each other. Raises: InvalidConfigurationRequest. Source: alb.md §6-§10."""
+    if group.target_type == "lambda":
+        if after["stickiness.enabled"] == "true":
+            raise invalid_configuration("Stickiness is not supported for target groups of type 'lambda'")
+        return
+    algorithm = after["load_balancing.algorithm.type"]
+    sticky = after["stickiness.enabled"] == "true"
+    if after["slow_start.duration_seconds"] != "0" and algorithm != "round_robin":
+        raise invalid_configuration(f"Slow start cannot be used with the load balancing algorithm '{algorithm}'")
+    if after["load_balancing.algorithm.anomaly_mitigation"] == "on" and algorithm != "weighted_random":
+        raise invalid_configuration(
+            "Anomaly mitigation can only be turned on with the load balancing algorithm 'weighted_random'"
+        )
+    if sticky and algorithm == "weighted_random":
+        raise invalid_configuration("Stickiness cannot be used with the load balancing algorithm 'weighted_random'")
+    name = after["stickiness.app_cookie.cookie_name"]
+    if after["stickiness.type"] == "app_cookie" and sticky and not name:
+        raise invalid_configuration("You must set an application cookie name to enable stickiness of type 'app_cookie'")
+    if name.upper().startswith("AWSALB"):
+        raise invalid_configuration(
+            f"The application cookie name '{name}' is not valid: names starting with 'AWSALB' are reserved"
+        )
+    if after["load_balancing.cross_zone.enabled"] == "false":
+        if sticky:
+            raise invalid_configuration("Stickiness cannot be used when cross-zone load balancing is off")
+        targets = tx.children(Target, group.account, group.region, group.id)
+        if any(target.availability_zone == "all" for target in targets):
+            raise invalid_configuration(
+                "Cross-zone load balancing cannot be turned off while a target has the Availability Zone 'all'"
+            )
+    _require_thresholds(after)
+    if group.target_control_port and (algorithm != "round_robin" or sticky):
+        raise invalid_configuration(
+            "Target groups with a target control port support round_robin without stickiness only"
+        )
+
+
+def _require_thresholds(after: Mapping[str, str]) -> None:
+    """DNS failover must not come later than routing failover. Source: alb.md §10."""
+    for unit in ("count", "percentage"):
+        dns = after[f"target_group_health.dns_failover.minimum_healthy_targets.{unit}"]
+        routing = after[f"target_group_health.unhealthy_state_routing.minimum_healthy_targets.{unit}"]
+        if dns != "off" and routing != "off" and int(dns) < int(routing):
+            raise invalid_configuration(
+                f"The DNS failover {unit} threshold must be greater than or equal to the unhealthy state routing one"
+            )
