@@ -28,7 +28,6 @@ from typing import Any
 import boto3
 import botocore.auth
 import botocore.awsrequest
-import botocore.credentials
 from botocore.config import Config
 
 CONNECTIONS = 8
@@ -150,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--moto-python", default=shutil.which("python3", path="/usr/local/bin:/usr/bin") or "python3")
+    parser.add_argument("--moto-python", default="python3")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
