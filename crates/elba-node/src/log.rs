@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::clock;
 
@@ -46,26 +46,23 @@ pub fn set_level(level: Level) {
     LOWEST.store(level as u8, Relaxed);
 }
 
-/// Writes `event` with `fields` (a JSON object; anything else is shown as `value`).
+/// Writes `event` (a plain word) with `fields` (a JSON object; anything else is shown as `value`).
 pub fn event(level: Level, event: &str, fields: Value) {
     if (level as u8) < LOWEST.load(Relaxed) {
         return;
     }
-    let mut line = Map::new();
-    line.insert(
-        "time".into(),
-        Value::String(clock::format_utc(clock::world_now())),
+    let mut text = format!(
+        r#"{{"time":"{}","level":"{}","event":"{event}""#,
+        clock::format_utc(clock::world_now()),
+        level.name()
     );
-    line.insert("level".into(), Value::String(level.name().into()));
-    line.insert("event".into(), Value::String(event.into()));
-    match fields {
-        Value::Object(fields) => line.extend(fields),
-        Value::Null => {}
-        other => {
-            line.insert("value".into(), other);
-        }
-    }
-    let mut text = Value::Object(line).to_string();
+    let rest = match fields {
+        Value::Object(fields) if fields.is_empty() => "}".to_owned(),
+        Value::Object(fields) => Value::Object(fields).to_string().replacen('{', ",", 1),
+        Value::Null => "}".to_owned(),
+        other => format!(",\"value\":{other}}}"),
+    };
+    text.push_str(&rest);
     text.push('\n');
     // One write per line, so that lines of several nodes on one terminal do not mix.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
