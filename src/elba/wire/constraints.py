@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from botocore import xform_name
 
 from elba.errors import ApiError
+from elba.wire.query import ec2_name
 from elba.wire.style import EC2, Malformed, Style
 
 
@@ -40,6 +41,8 @@ class _Compiler:
         self.style = style
         # EC2's own validation knows only lengths, ranges and enums; its model's patterns are documentation.
         self.patterns = protocol != EC2
+        # And it names parameters as they are sent; others name members as in the model.
+        self.name: Callable[[Any, str], str] = ec2_name if protocol == EC2 else lambda _member, name: name
         self.structures: dict[str, Check | None] = {}
 
     def compile(self, shape: Any) -> Check | None:
@@ -55,7 +58,7 @@ class _Compiler:
     def structure(self, shape: Any) -> Check | None:
         if shape.name in self.structures:
             return self.structures[shape.name]
-        required = [(name, xform_name(name)) for name in shape.required_members]
+        required = [(self.name(shape.members[name], name), xform_name(name)) for name in shape.required_members]
         checks: list[tuple[str, str, Check]] = []
 
         def check(value: Any) -> Failures | None:
@@ -74,7 +77,7 @@ class _Compiler:
         for name, member in shape.members.items():
             member_check = self.compile(member)
             if member_check is not None:
-                checks.append((name, xform_name(name), member_check))
+                checks.append((self.name(member, name), xform_name(name), member_check))
         if not required and not checks:
             self.structures[shape.name] = None
             return None
@@ -181,6 +184,7 @@ def _length(value: Any, length: int, least: float | None, most: float | None) ->
 # -- patterns ---------------------------------------------------------------------------------
 
 _CATEGORY = re.compile(r"\\p\{(?:Is)?([A-Za-z]+)\}")
+_OPEN_RANGE = re.compile(r"\\([wdsWDS])-(?!\])")  # in Java a range cannot start at \w, so the hyphen is itself
 _POSIX = {
     "Alnum": "0-9A-Za-z",
     "Alpha": "A-Za-z",
@@ -200,6 +204,7 @@ def translate_pattern(source: str) -> re.Pattern[str] | None:
     """A model's (Java) regular expression in Python's language; None if it cannot be said there."""
     text = source.replace(r"\uD800\uDC00-\uDBFF\uDFFF", "\U00010000-\U0010ffff")
     text = text.replace(r"\x{10000}-\x{10FFFF}", "\U00010000-\U0010ffff")
+    text = _OPEN_RANGE.sub(r"\\\1\\-", text)
     unknown: list[str] = []
 
     def category(match: re.Match[str]) -> str:

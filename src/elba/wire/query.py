@@ -128,14 +128,9 @@ class _Compiler:
         return decode
 
     def _name(self, member: Any, name: str) -> str:
-        serialization = member.serialization
         if self.ec2:
-            if "queryName" in serialization:
-                return str(serialization["queryName"])
-            if "name" in serialization:
-                location = str(serialization["name"])
-                return location[:1].upper() + location[1:]
-            return name
+            return ec2_name(member, name)
+        serialization = member.serialization
         if member.type_name == "list" and serialization.get("flattened"):
             item_name = member.member.serialization.get("name")
             if item_name:
@@ -149,6 +144,17 @@ class _Compiler:
         if kind in ("list", "map"):
             return not self.ec2  # botocore sends an empty list as an empty parameter, but not to EC2
         return kind == "structure" and not self.style.empty_is_absent
+
+
+def ec2_name(member: Any, name: str) -> str:
+    """What EC2 requests call a member."""
+    serialization = member.serialization
+    if "queryName" in serialization:
+        return str(serialization["queryName"])
+    if "name" in serialization:
+        location = str(serialization["name"])
+        return location[:1].upper() + location[1:]
+    return name
 
 
 def _in_order(node: dict[str, Any]) -> list[tuple[int, Any]]:
