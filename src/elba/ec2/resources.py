@@ -222,6 +222,27 @@ class Address(Resource, frozen=True, kw_only=True):
     tags: Tags = {}
 
 
+class NatGateway(Resource, frozen=True, kw_only=True):
+    """Data only: instances reach the outside whatever it says. `state`: available or deleted."""
+
+    KIND: ClassVar[str] = "ec2.nat_gateway"
+
+    subnet_id: str
+    vpc_id: str
+    network_interface_id: str
+    private_ip_address: str
+    allocation_id: str = ""
+    public_ip: str = ""
+    connectivity_type: str = "public"
+    state: str = "available"
+    create_time: float = 0.0
+    delete_time: float = 0.0
+    tags: Tags = {}
+
+    def parent_id(self) -> str:
+        return self.vpc_id
+
+
 class PlacementGroup(Resource, frozen=True, kw_only=True):
     """`id` is the group id; names are unique per owner."""
 
