@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from elba.call import Answer, Call, Request
 from elba.ec2 import zones
-from elba.ec2.faults import require_all
+from elba.ec2.faults import invalid, require, require_all
 from elba.ec2.filters import Fields, page, select
 from elba.ec2.resources import NetworkInterface, SecurityGroup, Vpc
 from elba.ec2.tagging import tag_list
@@ -154,3 +154,19 @@ def describe_network_interfaces(view: View, call: Call, request: Request) -> Ans
     found = select(found, request.get("filters"), _fields(view, call), lambda i: i.tags)
     part, token = page(found, request, ids="network_interface_ids")
     return {"network_interfaces": [render_interface(view, call, i) for i in part], "next_token": token}
+
+
+def describe_network_interface_attribute(view: View, call: Call, request: Request) -> Answer:
+    interface = require(view, call, NetworkInterface, request["network_interface_id"])
+    rendered = render_interface(view, call, interface)
+    attributes: dict[str, Answer] = {
+        "description": {"description": {"value": interface.description}},
+        "groupSet": {"groups": rendered["groups"]},
+        "sourceDestCheck": {"source_dest_check": {"value": interface.source_dest_check}},
+        "attachment": {"attachment": rendered["attachment"]},
+        "associatePublicIpAddress": {"associate_public_ip_address": interface.public},
+    }
+    attribute = request.get("attribute") or ""
+    if attribute not in attributes:
+        raise invalid(attribute, "attribute")
+    return {"network_interface_id": interface.id, **attributes[attribute]}
