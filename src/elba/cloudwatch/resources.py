@@ -35,6 +35,7 @@ class Alarm(Resource, frozen=True, kw_only=True):
     treat_missing_data: str | None = None
     evaluate_low_sample_count_percentile: str | None = None
     threshold_metric_id: str | None = None
+    evaluation_window: dict[str, Any] | None = None
     configuration_updated: float = 0.0
     state_value: str = "INSUFFICIENT_DATA"
     state_reason: str = "Unchecked: Initial alarm creation"
@@ -61,6 +62,14 @@ class CompositeAlarm(Resource, frozen=True, kw_only=True):
     actions_suppressor_extension_period: int | None = None
     actions_suppressed_by: str | None = None
     actions_suppressed_reason: str | None = None
+    suppression_ends: float | None = None
+    """When the present wait or extension period ends; the action of the state then held is carried out."""
+    actions_due: bool = False
+    """True while the actions of the present state are held back by the suppressor."""
+    evaluated_on: str = ""
+    """The children's states at the last evaluation: the rule is evaluated when they differ, not otherwise."""
+    previous_state: str = "INSUFFICIENT_DATA"
+    """The state before the present one, as the actions that are held back will report it."""
     configuration_updated: float = 0.0
     state_value: str = "INSUFFICIENT_DATA"
     state_reason: str = "Unchecked: Initial alarm creation"
@@ -106,6 +115,26 @@ class AlarmHistoryItem(Resource, frozen=True, kw_only=True):
 
     def parent_id(self) -> str:
         return self.alarm_name
+
+
+class AnomalyDetector(Resource, frozen=True, kw_only=True):
+    """A trained band for one metric or one expression; `id` identifies what it watches.
+
+    `queries` is the MetricDataQueries of the metric-math form, empty for a single metric.
+    """
+
+    KIND: ClassVar[str] = "cloudwatch.anomaly_detector"
+
+    detector_id: str = ""
+    namespace: str | None = None
+    metric_name: str | None = None
+    dimensions: list[dict[str, str]] = []
+    stat: str | None = None
+    queries: list[dict[str, Any]] = []
+    excluded_time_ranges: list[dict[str, float]] = []
+    metric_timezone: str | None = None
+    periodic_spikes: bool | None = None
+    created: float = 0.0
 
 
 class Dashboard(Resource, frozen=True, kw_only=True):

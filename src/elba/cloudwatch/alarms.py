@@ -1,0 +1,236 @@
+"""Which state a metric alarm should be in, and why. Pure: the reconciler brings the points and writes the state.
+
+Source: CloudWatch user guide, "Configuring how CloudWatch alarms treat missing data" and "Alarm evaluation"; the texts
+are those of the service's state reasons.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from elba.cloudwatch.resources import Alarm
+from elba.cloudwatch.statistics import parse_statistic, samples_needed
+
+EXTRA_PERIODS = 2
+"""The evaluation range is this many periods longer than EvaluationPeriods; N=3 then gives the documented 5."""
+
+OK, ALARM, INSUFFICIENT_DATA = "OK", "ALARM", "INSUFFICIENT_DATA"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One period's value; `lower` and `upper` are an anomaly band's bounds there."""
+
+    time: float
+    value: float
+    samples: float = 1.0
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state to change to, with its reason."""
+
+    state: str
+    reason: str
+    reason_data: str
+
+
+_STATIC: dict[str, tuple[Callable[[float, float], bool], str]] = {
+    "GreaterThanOrEqualToThreshold": (operator.ge, "greater than or equal to the threshold"),
+    "GreaterThanThreshold": (operator.gt, "greater than the threshold"),
+    "LessThanThreshold": (operator.lt, "less than the threshold"),
+    "LessThanOrEqualToThreshold": (operator.le, "less than or equal to the threshold"),
+}
+_BAND = {
+    "LessThanLowerOrGreaterThanUpperThreshold": (
+        "less than the lower thresholds {lower} or greater than the upper thresholds {upper}"
+    ),
+    "LessThanLowerThreshold": "less than the lower thresholds {lower}",
+    "GreaterThanUpperThreshold": "greater than the upper thresholds {upper}",
+}
+STATIC_OPERATORS = frozenset(_STATIC)
+BAND_OPERATORS = frozenset(_BAND)
+
+
+def breaches(alarm: Alarm, point: Point) -> bool:
+    """True if the point is on the alarm's side of its threshold or band."""
+    comparison = _STATIC.get(alarm.comparison_operator)
+    if comparison is not None:
+        return comparison[0](point.value, alarm.threshold or 0.0)
+    below = point.lower is not None and point.value < point.lower
+    above = point.upper is not None and point.value > point.upper
+    if alarm.comparison_operator == "LessThanLowerThreshold":
+        return below
+    if alarm.comparison_operator == "GreaterThanUpperThreshold":
+        return above
+    return below or above
+
+
+def treatment(alarm: Alarm) -> str:
+    """How the alarm treats missing data; DynamoDB's metrics are always `ignore`."""
+    if alarm.namespace == "AWS/DynamoDB":
+        return "ignore"
+    return alarm.treat_missing_data or "missing"
+
+
+def decide(row: Sequence[bool | None], periods: int, to_alarm: int, missing: str) -> str | None:
+    """The state, or None to keep the present one.
+
+    `row` is the evaluation range, oldest first: True breaching, False not, None missing. Reproduces every row of the
+    user guide's tables; what these leave open is decided as the spec says.
+    """
+    real = [x for x in row if x is not None]
+    if len(real) >= periods:
+        return ALARM if sum(real[-periods:]) >= to_alarm else OK
+    breaching = sum(real)
+    if missing == "breaching":
+        return ALARM if breaching + periods - len(real) >= to_alarm else OK
+    if missing == "notBreaching":
+        return ALARM if breaching >= to_alarm else OK
+    if breaching >= to_alarm:
+        return ALARM
+    if not real:
+        return INSUFFICIENT_DATA if missing == "missing" else None
+    if not all(real):
+        return OK
+    if missing == "ignore":
+        return None
+    oldest_breaching = len(row) - list(row).index(True)
+    return ALARM if oldest_breaching >= to_alarm else None
+
+
+def evaluate(alarm: Alarm, points: Sequence[Point | None], now: float) -> Verdict | None:
+    """The state the alarm should change to, or None if it is in it or keeps its own.
+
+    `points` is the evaluation range, oldest first, None where a period has no data.
+    """
+    periods = alarm.evaluation_periods
+    to_alarm = alarm.datapoints_to_alarm or periods
+    row = [None if p is None else breaches(alarm, p) for p in points]
+    state = decide(row, periods, to_alarm, treatment(alarm))
+    if state is None or state == alarm.state_value:
+        return None
+    if _too_few_samples(alarm, points):
+        return None
+    return Verdict(state, reason(alarm, points, state), reason_data(alarm, points, now))
+
+
+def _evaluated(alarm: Alarm, points: Sequence[Point | None]) -> list[Point]:
+    """The real points that decide, newest first."""
+    return [p for p in reversed(points) if p is not None][: alarm.evaluation_periods]
+
+
+def _too_few_samples(alarm: Alarm, points: Sequence[Point | None]) -> bool:
+    if alarm.evaluate_low_sample_count_percentile != "ignore" or alarm.extended_statistic is None:
+        return False
+    needed = samples_needed(parse_statistic(alarm.extended_statistic))
+    # A hair's breadth, since 10 / (1 - 0.99) is 999.9999… in floating point.
+    return any(p.samples < needed * (1 - 1e-9) for p in _evaluated(alarm, points))
+
+
+def reason(alarm: Alarm, points: Sequence[Point | None], state: str) -> str:
+    """The text of StateReason for a change to `state`."""
+    periods = alarm.evaluation_periods
+    if state == INSUFFICIENT_DATA:
+        return f"Insufficient Data: {_plural(periods, 'datapoint')} {_was(periods)} unknown."
+    evaluated = _evaluated(alarm, points)
+    absent = periods - len(evaluated)
+    mode = {"breaching": "Breaching", "notBreaching": "NonBreaching"}.get(treatment(alarm))
+    treated = ""
+    if absent and mode:
+        treated = f" and {_plural(absent, 'missing datapoint')} {_was(absent)} treated as [{mode}]"
+    if not evaluated:
+        return f"Threshold Crossed: no datapoints were received for {_plural(periods, 'period')}{treated}."
+    alarming = state == ALARM
+    named = [p for p in evaluated if breaches(alarm, p) == alarming]
+    listed = ", ".join(f"{number_text(p.value)} ({_short_date(p.time)})" for p in named)
+    to_alarm = alarm.datapoints_to_alarm or periods
+    minimum = to_alarm if alarming else periods - to_alarm + 1
+    transition = "OK -> ALARM" if alarming else "ALARM -> OK"
+    word = "Threshold" if alarm.comparison_operator in _STATIC else "Thresholds"
+    return (
+        f"{word} Crossed: {len(named)} out of the last {periods} datapoints [{listed}] {_was(len(named))} "
+        f"{'' if alarming else 'not '}{_relation(alarm, named)}{treated} "
+        f"(minimum {_plural(minimum, 'datapoint')} for {transition} transition)."
+    )
+
+
+def _relation(alarm: Alarm, points: Sequence[Point]) -> str:
+    if (static := _STATIC.get(alarm.comparison_operator)) is not None:
+        return f"{static[1]} ({number_text(alarm.threshold or 0.0)})"
+    lower = "[" + ", ".join(number_text(p.lower) for p in points if p.lower is not None) + "]"
+    upper = "[" + ", ".join(number_text(p.upper) for p in points if p.upper is not None) + "]"
+    return _BAND[alarm.comparison_operator].format(lower=lower, upper=upper)
+
+
+def reason_data(alarm: Alarm, points: Sequence[Point | None], now: float) -> str:
+    """The JSON of StateReasonData. `recentDatapoints` is oldest first, `evaluatedDatapoints` newest first."""
+    evaluated = _evaluated(alarm, points)
+    data: dict[str, object] = {"version": "1.0", "queryDate": iso(now)}
+    if evaluated:
+        data["startDate"] = iso(evaluated[-1].time)
+    if alarm.unit:
+        data["unit"] = alarm.unit
+    statistic = alarm.statistic or alarm.extended_statistic
+    if statistic:
+        data["statistic"] = statistic
+    period = period_of(alarm)
+    if period:
+        data["period"] = period
+    data["recentDatapoints"] = [p.value for p in reversed(evaluated)]
+    if alarm.threshold is not None:
+        data["threshold"] = alarm.threshold
+    if evaluated and evaluated[0].upper is not None:
+        data["recentLowerThresholds"] = [p.lower for p in reversed(evaluated)]
+        data["recentUpperThresholds"] = [p.upper for p in reversed(evaluated)]
+    data["evaluatedDatapoints"] = [
+        {"timestamp": iso(p.time), "sampleCount": float(p.samples), "value": p.value} for p in evaluated
+    ]
+    return msgspec.json.encode(data).decode()
+
+
+def period_of(alarm: Alarm) -> int:
+    """Seconds of one period; for a math alarm that of its metrics (which is one for all)."""
+    if alarm.period:
+        return alarm.period
+    for query in alarm.metrics:
+        if (stat := query.get("metric_stat")) is not None:
+            return int(stat["period"])
+    return next((int(q["period"]) for q in alarm.metrics if q.get("period")), 60)
+
+
+def iso(time: float) -> str:
+    """`2019-10-02T17:04:40.985+0000`."""
+    moment = datetime.fromtimestamp(time, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}+0000"
+
+
+def _short_date(time: float) -> str:
+    return f"{datetime.fromtimestamp(time, UTC):%d/%m/%y %H:%M:%S}"
+
+
+def number_text(value: float) -> str:
+    """The number as the service prints it: always with a decimal point, exponents from 1.0E7 and below 1.0E-3."""
+    value = float(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return repr(value)
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    shortest = repr(value)
+    digits = shortest.replace("-", "").split("e")[0].replace(".", "").strip("0") or "0"
+    mantissa = f"{'-' if value < 0 else ''}{digits[0]}.{digits[1:] or '0'}"
+    return f"{mantissa}E{int(exponent)}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"

@@ -1,0 +1,31 @@
+"""What CloudWatch writes to the store: pure functions of a transaction, the call and the request.
+
+Auto Scaling uses `put_metric_alarm` and `delete_alarms` for the alarms of its target-tracking policies, and
+`record_action` when it has carried out an `AlarmAction`.
+"""
+
+from elba.cloudwatch.commands.alarms import (
+    delete_alarms,
+    disable_alarm_actions,
+    enable_alarm_actions,
+    prune_history,
+    put_metric_alarm,
+    set_alarm_state,
+)
+from elba.cloudwatch.commands.composites import evaluate_composite, put_composite_alarm
+from elba.cloudwatch.commands.tags import tag_resource, untag_resource
+from elba.cloudwatch.commands.transitions import record_action
+
+__all__ = [
+    "delete_alarms",
+    "disable_alarm_actions",
+    "enable_alarm_actions",
+    "evaluate_composite",
+    "prune_history",
+    "put_composite_alarm",
+    "put_metric_alarm",
+    "record_action",
+    "set_alarm_state",
+    "tag_resource",
+    "untag_resource",
+]

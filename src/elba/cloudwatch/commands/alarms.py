@@ -1,0 +1,210 @@
+"""Metric alarms: putting, deleting, setting, enabling and disabling them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from elba.call import Answer, Call, Request
+from elba.cloudwatch.commands.composites import in_circle
+from elba.cloudwatch.commands.transitions import (
+    add_configuration_history,
+    add_history,
+    alarm_type,
+    change_composite,
+    change_state,
+    configuration_of,
+    drop_actions,
+    emit_actions,
+    find_alarm,
+)
+from elba.cloudwatch.commands.validation import (
+    refuse_classic,
+    refuse_misplaced_actions,
+    refuse_unbuilt,
+    require_actions,
+    require_alarm_name,
+    require_classic,
+    require_comparison,
+    require_metrics,
+    require_periods,
+    require_treatment,
+)
+from elba.cloudwatch.limits import require_tags, validation_error
+from elba.cloudwatch.resources import Alarm, AlarmHistoryItem, CompositeAlarm
+from elba.cloudwatch.statistics import parse_statistic
+from elba.errors import ApiError
+from elba.store.interface import Transaction
+
+DELETED_MOST = 100
+HISTORY_SECONDS = 30 * 86400
+
+
+def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Create the alarm or replace all of its configuration; its state, and on a replacement its tags, stay.
+
+    Raises: ApiError. Source: CloudWatch API reference, PutMetricAlarm.
+    """
+    name = require_alarm_name(request.get("alarm_name"))
+    if tx.get(CompositeAlarm, call.account, call.region, name) is not None:
+        raise validation_error(f"A composite alarm with the name {name} exists already.")
+    refuse_unbuilt(request)
+    actions = require_actions(call, request, composite=False)
+    comparison, threshold, band_id = require_comparison(request)
+    configuration: dict[str, object] = {}
+    percentile = False
+    queries = request.get("metrics") or []
+    if queries:
+        refuse_classic(request)
+        configuration["metrics"], period = require_metrics(queries, band_id)
+    else:
+        if band_id is not None:
+            raise validation_error("ThresholdMetricId can be used only with Metrics.")
+        classic = require_classic(request)
+        configuration.update(classic)
+        period = classic["period"]
+        extended = classic["extended_statistic"]
+        percentile = extended is not None and parse_statistic(extended).kind == "p"
+    if band_id is not None and period < 60:
+        raise validation_error("The period of an anomaly detection alarm must be at least 60 seconds.")
+    refuse_misplaced_actions(
+        actions,
+        band=band_id is not None,
+        instance=any(d.get("name") == "InstanceId" for d in request.get("dimensions") or ()),
+        math=bool(queries),
+    )
+    periods, to_alarm = require_periods(request, period)
+    treat, low = require_treatment(request, percentile)
+    old = tx.get(Alarm, call.account, call.region, name)
+    enabled = request.get("actions_enabled")
+    alarm = Alarm(
+        account=call.account,
+        region=call.region,
+        id=name,
+        arn=call.arn("cloudwatch", f"alarm:{name}"),
+        description=request.get("alarm_description"),
+        actions_enabled=True if enabled is None else enabled,
+        ok_actions=actions["ok_actions"],
+        alarm_actions=actions["alarm_actions"],
+        insufficient_data_actions=actions["insufficient_data_actions"],
+        evaluation_periods=periods,
+        datapoints_to_alarm=to_alarm,
+        threshold=threshold,
+        comparison_operator=comparison,
+        threshold_metric_id=band_id,
+        treat_missing_data=treat,
+        evaluate_low_sample_count_percentile=low,
+        evaluation_window=request.get("evaluation_window"),
+        configuration_updated=call.now,
+        state_updated=call.now,
+        state_transitioned=call.now,
+        tags=require_tags(request.get("tags")) if old is None else old.tags,
+    )
+    alarm = msgspec.structs.replace(alarm, **configuration)
+    if old is not None:
+        alarm = msgspec.structs.replace(
+            alarm,
+            state_value=old.state_value,
+            state_reason=old.state_reason,
+            state_reason_data=old.state_reason_data,
+            state_updated=old.state_updated,
+            state_transitioned=old.state_transitioned,
+        )
+    tx.put(alarm)
+    add_configuration_history(tx, call, alarm, old)
+    return {}
+
+
+def delete_alarms(tx: Transaction, call: Call, request: Request) -> Answer:
+    """All of the named alarms, or none. Raises: ApiError ResourceNotFound, ValidationError.
+
+    Their history stays; actions of theirs that were not yet carried out are forgotten.
+    """
+    names = list(dict.fromkeys(request.get("alarm_names") or ()))
+    if len(names) > DELETED_MOST:
+        raise validation_error(f"At most {DELETED_MOST} alarms can be deleted at once.")
+    found = [(name, find_alarm(tx, call, name)) for name in names]
+    if absent := [name for name, alarm in found if alarm is None]:
+        raise ApiError("ResourceNotFound", f"Unknown alarms: {', '.join(absent)}", 404)
+    if len(names) > 1 and any(isinstance(alarm, CompositeAlarm) for _, alarm in found):
+        raise validation_error("A composite alarm can be deleted only by itself.")
+    for name, alarm in found:
+        if alarm is None:
+            continue
+        if isinstance(alarm, CompositeAlarm) and in_circle(tx, alarm):
+            raise validation_error(
+                f"The composite alarm {name} is part of a circle of composite alarms. "
+                "To break it, set the AlarmRule of one of them to FALSE."
+            )
+        tx.delete(alarm)
+        add_history(
+            tx,
+            call,
+            name,
+            alarm_type(alarm),
+            "ConfigurationUpdate",
+            f'Alarm "{name}" deleted',
+            {"version": "1.0", "type": "Delete", "deletedAlarm": configuration_of(alarm)},
+        )
+    drop_actions(tx, call, set(names))
+    return {}
+
+
+def set_alarm_state(tx: Transaction, call: Call, request: Request) -> Answer:
+    """The state until the next evaluation; a state that differs from the present one has its actions carried out."""
+    name = request["alarm_name"]
+    reason_data = request.get("state_reason_data")
+    if reason_data:
+        try:
+            msgspec.json.decode(reason_data)
+        except msgspec.DecodeError:
+            raise ApiError("InvalidFormat", "StateReasonData must be valid JSON.") from None
+    state = request["state_value"]
+    if state not in ("OK", "ALARM", "INSUFFICIENT_DATA"):
+        raise validation_error(f"The state {state} is not supported.")
+    alarm = find_alarm(tx, call, name)
+    if alarm is None:
+        raise ApiError("ResourceNotFound", f"Alarm {name} does not exist", 404)
+    reason = request.get("state_reason") or ""
+    if isinstance(alarm, CompositeAlarm):
+        # The composite reconciler carries the actions out, as the suppressor allows.
+        change_composite(tx, call, alarm, state, reason, reason_data or None)
+        return {}
+    changed = change_state(tx, call, alarm, state, reason, reason_data or None)
+    if state != alarm.state_value:
+        emit_actions(tx, call, changed, alarm.state_value)
+    return {}
+
+
+def enable_alarm_actions(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Actions of later state changes are carried out again; earlier ones are not replayed. Unknown names: ignored."""
+    _switch_actions(tx, call, request, True)
+    return {}
+
+
+def disable_alarm_actions(tx: Transaction, call: Call, request: Request) -> Answer:
+    """No action is carried out any more, not even one that is waiting. Unknown names: ignored."""
+    _switch_actions(tx, call, request, False)
+    return {}
+
+
+def _switch_actions(tx: Transaction, call: Call, request: Request, enabled: bool) -> None:
+    names = list(dict.fromkeys(request.get("alarm_names") or ()))
+    if len(names) > DELETED_MOST:
+        raise validation_error(f"At most {DELETED_MOST} alarms can be named at once.")
+    for name in names:
+        alarm = find_alarm(tx, call, name)
+        if alarm is None or alarm.actions_enabled == enabled:
+            continue
+        changed = msgspec.structs.replace(alarm, actions_enabled=enabled, configuration_updated=call.now)
+        tx.put(changed)
+        add_configuration_history(tx, call, changed, alarm)
+    if not enabled:
+        drop_actions(tx, call, set(names))
+
+
+def prune_history(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Forget the owner's history items older than 30 days."""
+    for item in tx.all(AlarmHistoryItem, call.account, call.region):
+        if item.timestamp < call.now - HISTORY_SECONDS:
+            tx.delete(item)
+    return {}

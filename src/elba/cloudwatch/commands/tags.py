@@ -1,0 +1,41 @@
+"""Tags of alarms and dashboards."""
+
+from __future__ import annotations
+
+import msgspec
+
+from elba.call import Answer, Call, Request
+from elba.cloudwatch.limits import require_tags
+from elba.cloudwatch.resources import Alarm, CompositeAlarm, Dashboard
+from elba.errors import ApiError
+from elba.store.interface import Transaction, View
+
+GLOBAL = "aws-global"
+
+
+def require_taggable(view: View, call: Call, arn: str) -> Alarm | CompositeAlarm | Dashboard:
+    """The resource of that ARN. Raises: ApiError ResourceNotFoundException."""
+    found: Alarm | CompositeAlarm | Dashboard | None = None
+    if arn.startswith(prefix := call.arn("cloudwatch", "alarm:")):
+        name = arn.removeprefix(prefix)
+        found = view.get(Alarm, call.account, call.region, name) or view.get(
+            CompositeAlarm, call.account, call.region, name
+        )
+    elif arn.startswith(prefix := call.arn("cloudwatch", "dashboard/", global_=True)):
+        found = view.get(Dashboard, call.account, GLOBAL, arn.removeprefix(prefix))
+    if found is None:
+        raise ApiError("ResourceNotFoundException", f"Unknown resource {arn}", 404)
+    return found
+
+
+def tag_resource(tx: Transaction, call: Call, request: Request) -> Answer:
+    resource = require_taggable(tx, call, request["resource_arn"])
+    tx.put(msgspec.structs.replace(resource, tags=require_tags(request.get("tags"), resource.tags)))
+    return {}
+
+
+def untag_resource(tx: Transaction, call: Call, request: Request) -> Answer:
+    resource = require_taggable(tx, call, request["resource_arn"])
+    gone = set(request.get("tag_keys") or ())
+    tx.put(msgspec.structs.replace(resource, tags={k: v for k, v in resource.tags.items() if k not in gone}))
+    return {}

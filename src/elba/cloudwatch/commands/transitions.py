@@ -1,0 +1,218 @@
+"""A change of an alarm's state: the new state, the history of it, and the actions it calls for."""
+
+from __future__ import annotations
+
+import msgspec
+
+from elba.call import Call
+from elba.cloudwatch.resources import Alarm, AlarmAction, AlarmHistoryItem, CompositeAlarm
+from elba.store.interface import Transaction
+
+AnyAlarm = Alarm | CompositeAlarm
+
+
+def find_alarm(tx: Transaction, call: Call, name: str) -> AnyAlarm | None:
+    """The metric or composite alarm of that name."""
+    return tx.get(Alarm, call.account, call.region, name) or tx.get(CompositeAlarm, call.account, call.region, name)
+
+
+def alarm_type(alarm: AnyAlarm) -> str:
+    return "MetricAlarm" if isinstance(alarm, Alarm) else "CompositeAlarm"
+
+
+def actions_of(alarm: AnyAlarm, state: str) -> list[str]:
+    """The ARNs to act on when the alarm enters `state`, whether or not actions are enabled."""
+    return {
+        "OK": alarm.ok_actions,
+        "ALARM": alarm.alarm_actions,
+        "INSUFFICIENT_DATA": alarm.insufficient_data_actions,
+    }[state]
+
+
+def service_of(action_arn: str) -> str:
+    """Who carries the action out: autoscaling, sns, lambda, ec2, ssm …"""
+    service = action_arn.split(":")[2] if action_arn.count(":") >= 5 else ""
+    return "ec2" if service in ("automate", "swf") else service
+
+
+def add_history(tx: Transaction, call: Call, name: str, type_: str, item_type: str, summary: str, data: object) -> None:
+    tx.put(
+        AlarmHistoryItem(
+            account=call.account,
+            region=call.region,
+            id=f"{name}/{int(call.now * 1000):013d}-{call.ids.hex(12)}",
+            alarm_name=name,
+            alarm_type=type_,
+            timestamp=call.now,
+            item_type=item_type,
+            summary=summary,
+            data=msgspec.json.encode(data).decode(),
+        )
+    )
+
+
+def _state_data(value: str, reason: str, reason_data: str | None) -> dict[str, object]:
+    state: dict[str, object] = {"stateValue": value, "stateReason": reason}
+    if reason_data:
+        state["stateReasonData"] = msgspec.json.decode(reason_data)
+    return state
+
+
+def add_configuration_history(
+    tx: Transaction, call: Call, alarm: Alarm | CompositeAlarm, old: Alarm | CompositeAlarm | None
+) -> None:
+    """The ConfigurationUpdate item of a put: created, or updated if anything differs."""
+    type_ = "Create" if old is None else "Update"
+    word = "created" if old is None else "updated"
+    data: dict[str, object] = {"version": "1.0", "type": type_}
+    if old is None:
+        data["createdAlarm"] = configuration_of(alarm)
+    else:
+        data["updatedAlarm"] = configuration_of(alarm)
+    add_history(tx, call, alarm.id, alarm_type(alarm), "ConfigurationUpdate", f'Alarm "{alarm.id}" {word}', data)
+
+
+def configuration_of(alarm: Alarm | CompositeAlarm) -> dict[str, object]:
+    left_out = ("account", "region", "id", "arn", "tags")
+    return {
+        "alarmName": alarm.id,
+        "alarmArn": alarm.arn,
+        **{
+            _camel(name): value
+            for name, value in msgspec.structs.asdict(alarm).items()
+            if name not in left_out and value is not None
+        },
+    }
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def change_state(tx: Transaction, call: Call, alarm: Alarm, state: str, reason: str, reason_data: str | None) -> Alarm:
+    """Put a metric alarm into `state`; if that is another one, write history. The alarm as stored.
+
+    Actions are asked for by `emit_actions`.
+    """
+    changed = msgspec.structs.replace(
+        alarm,
+        state_value=state,
+        state_reason=reason,
+        state_reason_data=reason_data,
+        state_updated=call.now,
+        state_transitioned=call.now if state != alarm.state_value else alarm.state_transitioned,
+    )
+    tx.put(changed)
+    if state != alarm.state_value:
+        _add_state_history(tx, call, alarm, changed)
+    return changed
+
+
+def change_composite(
+    tx: Transaction, call: Call, alarm: CompositeAlarm, state: str, reason: str, reason_data: str | None
+) -> CompositeAlarm:
+    """The same for a composite alarm; on another state its actions become due and its suppressor's timer is dropped."""
+    changed = msgspec.structs.replace(
+        alarm, state_value=state, state_reason=reason, state_reason_data=reason_data, state_updated=call.now
+    )
+    if state != alarm.state_value:
+        changed = msgspec.structs.replace(
+            changed,
+            state_transitioned=call.now,
+            previous_state=alarm.state_value,
+            actions_due=True,
+            actions_suppressed_by=None,
+            actions_suppressed_reason=None,
+            suppression_ends=None,
+        )
+        _add_state_history(tx, call, alarm, changed)
+    tx.put(changed)
+    return changed
+
+
+def _add_state_history(tx: Transaction, call: Call, old: AnyAlarm, new: AnyAlarm) -> None:
+    add_history(
+        tx,
+        call,
+        new.id,
+        alarm_type(new),
+        "StateUpdate",
+        f"Alarm updated from {old.state_value} to {new.state_value}",
+        {
+            "version": "1.0",
+            "oldState": _state_data(old.state_value, old.state_reason, old.state_reason_data),
+            "newState": _state_data(new.state_value, new.state_reason, new.state_reason_data),
+        },
+    )
+
+
+def emit_actions(tx: Transaction, call: Call, alarm: AnyAlarm, old_state: str) -> None:
+    """Ask for the actions of the alarm's present state, unless its actions are disabled."""
+    if not alarm.actions_enabled:
+        return
+    for arn in actions_of(alarm, alarm.state_value):
+        emit_action(tx, call, alarm, old_state, arn)
+
+
+def emit_action(
+    tx: Transaction,
+    call: Call,
+    alarm: AnyAlarm,
+    old_state: str,
+    arn: str,
+    *,
+    reason: str | None = None,
+    reason_data: str | None = None,
+    repeated: bool = False,
+) -> None:
+    """Ask for one action; `reason` and `reason_data` default to those of the alarm's state."""
+    tx.put(
+        AlarmAction(
+            account=alarm.account,
+            region=alarm.region,
+            id=call.ids.uuid(),
+            service=service_of(arn),
+            action_arn=arn,
+            alarm_name=alarm.id,
+            alarm_arn=alarm.arn,
+            old_state=old_state,
+            state=alarm.state_value,
+            state_reason=alarm.state_reason if reason is None else reason,
+            state_reason_data=(alarm.state_reason_data if reason_data is None else reason_data) or "",
+            time=call.now,
+            repeated=repeated,
+        )
+    )
+
+
+def drop_actions(tx: Transaction, call: Call, names: set[str]) -> None:
+    """Forget actions not yet carried out of alarms that were deleted or disabled."""
+    for action in tx.all(AlarmAction, call.account, call.region):
+        if action.alarm_name in names:
+            tx.delete(action)
+
+
+def record_action(tx: Transaction, call: Call, action: AlarmAction, error: str | None = None) -> None:
+    """An action was carried out, or failed for the reason `error`: history item written, action deleted.
+
+    A second record of the same action changes nothing.
+    """
+    if tx.get(AlarmAction, action.account, action.region, action.id) is None:
+        return
+    tx.delete(action)
+    alarm = find_alarm(tx, call, action.alarm_name)
+    if error is None:
+        summary = f"Successfully executed action {action.action_arn}"
+    else:
+        summary = f'Failed to execute action {action.action_arn}. Received error: "{error}"'
+    data: dict[str, object] = {
+        "version": "1.0",
+        "actionState": "Succeeded" if error is None else "Failed",
+        "stateUpdateTimestamp": int(action.time * 1000),
+        "notificationResource": action.action_arn,
+    }
+    if error is not None:
+        data["error"] = error
+    type_ = "MetricAlarm" if alarm is None else alarm_type(alarm)
+    add_history(tx, call, action.alarm_name, type_, "Action", summary, data)

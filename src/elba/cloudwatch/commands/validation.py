@@ -1,0 +1,336 @@
+"""What PutMetricAlarm and PutCompositeAlarm check. Pure. Every function raises ApiError where it refuses.
+
+Source: CloudWatch API reference, PutMetricAlarm, PutCompositeAlarm, MetricDataQuery.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from elba.call import Call, Request
+from elba.cloudwatch.alarms import BAND_OPERATORS, STATIC_OPERATORS
+from elba.cloudwatch.expressions.parser import ExpressionError, functions, names, parse
+from elba.cloudwatch.limits import (
+    combination,
+    invalid,
+    is_metric_id,
+    missing,
+    require_dimensions,
+    require_metric_name,
+    require_namespace,
+    require_number,
+    require_unit,
+    validation_error,
+)
+from elba.cloudwatch.statistics import SIMPLE, parse_statistic
+
+ACTIONS_MOST = 5
+DAY = 86400
+WEEK = 7 * DAY
+TREATMENTS = ("breaching", "notBreaching", "ignore", "missing")
+SHORT_PERIODS = (10, 20, 30)
+_UNBUILT = {
+    "evaluation_criteria": "EvaluationCriteria",
+    "evaluation_interval": "EvaluationInterval",
+    "warm_up_configuration": "WarmUpConfiguration",
+    "action_configuration": "ActionConfiguration",
+}
+_CLASSIC = {
+    "metric_name": "MetricName",
+    "namespace": "Namespace",
+    "statistic": "Statistic",
+    "extended_statistic": "ExtendedStatistic",
+    "dimensions": "Dimensions",
+    "period": "Period",
+    "unit": "Unit",
+}
+_EC2_ACTION = re.compile(
+    r"arn:aws[\w-]*:(?:automate:[a-z0-9-]+:ec2:(?:stop|terminate|reboot|recover)"
+    r"|swf:[a-z0-9-]+:\d{12}:action/actions/AWS_EC2\.InstanceId\.(?:Stop|Terminate|Reboot|Recover)/1\.0)"
+)
+_OTHER_ACTIONS = {
+    "autoscaling": re.compile(r"scalingPolicy:.+:autoScalingGroupName/.+:policyName/.+"),
+    "sns": re.compile(r"[A-Za-z0-9_.-]+"),
+    "lambda": re.compile(r"function:.+"),
+    "ssm": re.compile(r"opsitem:.+"),
+    "ssm-incidents": re.compile(r"response-plan/.+"),
+}
+
+
+def require_alarm_name(name: str | None) -> str:
+    if not name or len(name) > 255 or not name.isprintable():
+        raise validation_error(
+            f"1 validation error detected: Value '{name or ''}' at 'alarmName' failed to satisfy constraint: Member "
+            "must have length between 1 and 255 and hold no control characters"
+        )
+    return name
+
+
+def refuse_unbuilt(request: Request) -> None:
+    for member, name in _UNBUILT.items():
+        if request.get(member) is not None:
+            raise validation_error(f"The parameter {name} is not supported.")
+
+
+def require_actions(call: Call, request: Request, *, composite: bool) -> dict[str, list[str]]:
+    """The three lists of action ARNs, each checked for its form, its region and its kind of alarm."""
+    result: dict[str, list[str]] = {}
+    for member in ("ok_actions", "alarm_actions", "insufficient_data_actions"):
+        arns = list(request.get(member) or ())
+        if len(arns) > ACTIONS_MOST:
+            raise validation_error(f"An alarm can have at most {ACTIONS_MOST} actions for one state.")
+        if len(set(arns)) < len(arns):
+            raise validation_error("Duplicate actions are not allowed.")
+        for arn in arns:
+            _require_action(call, arn, composite, member)
+        result[member] = arns
+    return result
+
+
+def _require_action(call: Call, arn: str, composite: bool, member: str) -> None:
+    parts = arn.split(":", 5)
+    if len(parts) < 6 or parts[0] != "arn" or not parts[1].startswith("aws"):
+        raise validation_error(f"Invalid arn syntax: {arn}")
+    service, region, resource = parts[2], parts[3], parts[5]
+    ec2 = service in ("automate", "swf")
+    if ec2:
+        known = _EC2_ACTION.fullmatch(arn) is not None
+    else:
+        known = service in _OTHER_ACTIONS and _OTHER_ACTIONS[service].fullmatch(resource) is not None
+    if not known:
+        raise validation_error(f"Invalid arn syntax: {arn}")
+    if service != "ssm-incidents" and region != call.region:
+        raise validation_error(f"Invalid region {region} specified. Only {call.region} is supported.")
+    if composite and (ec2 or service == "autoscaling"):
+        raise validation_error("Composite alarms cannot have EC2 or Auto Scaling actions.")
+    if service in ("ssm", "ssm-incidents") and member != "alarm_actions":
+        raise validation_error(f"The action {arn} is allowed for the ALARM state only.")
+
+
+def refuse_misplaced_actions(actions: Mapping[str, Sequence[str]], *, band: bool, instance: bool, math: bool) -> None:
+    """EC2 actions need one InstanceId and no expression; scaling policies no anomaly band."""
+    for arn in (arn for arns in actions.values() for arn in arns):
+        service = arn.split(":")[2]
+        if service in ("automate", "swf") and (math or not instance):
+            raise validation_error(
+                "EC2 actions are allowed only on alarms of one metric with the dimension InstanceId."
+            )
+        if service == "autoscaling" and band:
+            raise validation_error("Auto Scaling actions are not allowed on anomaly detection alarms.")
+
+
+def require_period(period: int | None, *, most: int = WEEK) -> int:
+    if period is None:
+        raise missing("The parameter Period is required.")
+    if period not in SHORT_PERIODS and (period <= 0 or period % 60):
+        raise validation_error("Period must be 10, 20, 30 or a multiple of 60.")
+    if period > most:
+        raise validation_error(f"Period must not be greater than {most}.")
+    return period
+
+
+def require_periods(request: Request, period: int) -> tuple[int, int | None]:
+    """EvaluationPeriods and DatapointsToAlarm."""
+    periods = request.get("evaluation_periods")
+    if periods is None:
+        raise missing("The parameter EvaluationPeriods is required.")
+    if periods < 1:
+        raise validation_error("EvaluationPeriods must be at least 1.")
+    most = WEEK if period >= 3600 else DAY
+    if periods * period > most:
+        raise validation_error(
+            f"Metrics cannot be checked across more than {'seven days' if most == WEEK else 'a day'} "
+            f"(EvaluationPeriods * Period must be <= {most})."
+        )
+    to_alarm = request.get("datapoints_to_alarm")
+    if to_alarm is not None and not 1 <= to_alarm <= periods:
+        raise validation_error("DatapointsToAlarm must be between 1 and EvaluationPeriods.")
+    return periods, to_alarm
+
+
+def require_comparison(request: Request) -> tuple[str, float | None, str | None]:
+    """ComparisonOperator, and Threshold or ThresholdMetricId, whichever it needs."""
+    comparison = request.get("comparison_operator")
+    threshold, band_id = request.get("threshold"), request.get("threshold_metric_id")
+    if not comparison:
+        raise missing("The parameter ComparisonOperator is required.")
+    if comparison in STATIC_OPERATORS:
+        if band_id is not None:
+            raise validation_error(f"ThresholdMetricId cannot be used with the comparison operator {comparison}.")
+        if threshold is None:
+            raise missing("The parameter Threshold is required.")
+        return comparison, require_number(threshold, "Threshold"), None
+    if comparison not in BAND_OPERATORS:
+        raise validation_error(f"The comparison operator {comparison} is not supported.")
+    if threshold is not None:
+        raise validation_error("Threshold and ThresholdMetricId cannot be specified together.")
+    if band_id is None:
+        raise missing(f"The parameter ThresholdMetricId is required with the comparison operator {comparison}.")
+    return comparison, None, band_id
+
+
+def require_treatment(request: Request, percentile: bool) -> tuple[str | None, str | None]:
+    """TreatMissingData and EvaluateLowSampleCountPercentile."""
+    treat = request.get("treat_missing_data")
+    if treat is not None and treat not in TREATMENTS:
+        raise validation_error(f"Option {treat} is not supported for the parameter TreatMissingData.")
+    low = request.get("evaluate_low_sample_count_percentile")
+    if low is not None:
+        if low not in ("evaluate", "ignore"):
+            raise validation_error(
+                f"Option {low} is not supported for parameter EvaluateLowSampleCountPercentile. Supported options for "
+                "parameter EvaluateLowSampleCountPercentile are evaluate and ignore."
+            )
+        if not percentile:
+            raise validation_error("EvaluateLowSampleCountPercentile can be used with percentile statistics only.")
+    return treat, low
+
+
+def require_classic(request: Request) -> dict[str, Any]:
+    """The members of an alarm on one metric."""
+    statistic, extended = request.get("statistic"), request.get("extended_statistic")
+    if statistic is not None and extended is not None:
+        raise combination("The parameters Statistic and ExtendedStatistic are mutually exclusive.")
+    metric_name = require_metric_name(request.get("metric_name"))
+    namespace = require_namespace(request.get("namespace"))
+    if statistic is None and extended is None:
+        raise missing("The parameter Statistic or the parameter ExtendedStatistic is required.")
+    if statistic is not None and statistic not in SIMPLE:
+        raise validation_error(f"The statistic {statistic} is not supported.")
+    if extended is not None:
+        require_extended_statistic(extended)
+    require_dimensions(request.get("dimensions"), "Dimensions")
+    return {
+        "metric_name": metric_name,
+        "namespace": namespace,
+        "statistic": statistic,
+        "extended_statistic": extended,
+        "dimensions": [{"name": d["name"], "value": d["value"]} for d in request.get("dimensions") or ()],
+        "period": require_period(request.get("period")),
+        "unit": require_unit(request.get("unit")),
+    }
+
+
+def require_extended_statistic(text: str) -> str:
+    try:
+        statistic = parse_statistic(text)
+    except ValueError:
+        statistic = None
+    if statistic is None or not statistic.extended:
+        raise invalid(f"The value {text} for parameter ExtendedStatistic is not supported.")
+    return text
+
+
+def refuse_classic(request: Request) -> None:
+    """With Metrics none of the members of an alarm on one metric may be given."""
+    for member, name in _CLASSIC.items():
+        if request.get(member):
+            raise validation_error(f"The parameters Metrics and {name} are mutually exclusive.")
+
+
+def require_metrics(queries: Sequence[Mapping[str, Any]], band_id: str | None) -> tuple[list[dict[str, Any]], int]:
+    """The queries of an alarm, and the one period of all its metrics."""
+    if len(queries) > 20:
+        raise validation_error("An alarm can have at most 20 metrics and expressions.")
+    require_queries(queries)
+    stats = [q for q in queries if q.get("metric_stat") is not None]
+    expressions = [q for q in queries if q.get("expression") is not None]
+    if len(stats) > 10 or len(expressions) > 10:
+        raise validation_error("An alarm can have at most 10 metrics and at most 10 expressions.")
+    by_id = {q["id"]: q for q in queries}
+    if band_id is not None:
+        band = by_id.get(band_id)
+        if band is None or "ANOMALY_DETECTION_BAND" not in functions(parse(band.get("expression") or "0")):
+            raise validation_error("ThresholdMetricId must be the Id of an ANOMALY_DETECTION_BAND expression.")
+    returned = [q for q in queries if q.get("return_data") is not False and q["id"] != band_id]
+    if len(returned) != 1:
+        raise validation_error("Exactly one element of the metrics list should return data.")
+    for query in expressions:
+        tree = parse(query["expression"])
+        if "SEARCH" in functions(tree):
+            raise validation_error("SEARCH is not supported on Metric Alarms.")
+        if unknown := names(tree) - set(by_id):
+            raise validation_error(f"Invalid metrics list: reference to unknown id {', '.join(sorted(unknown))}.")
+    _refuse_circles(expressions)
+    periods = {int(q["metric_stat"]["period"]) for q in stats}
+    if len(periods) > 1:
+        raise validation_error("All metrics of an alarm must have the same period.")
+    if not stats and not any(q.get("period") for q in queries):
+        raise validation_error("Invalid metrics list: an alarm needs at least one metric.")
+    period = periods.pop() if periods else max(int(q.get("period") or 0) for q in queries)
+    require_period(period)
+    return [dict(q) for q in queries], period
+
+
+def _refuse_circles(expressions: Sequence[Mapping[str, Any]]) -> None:
+    uses = {q["id"]: names(parse(q["expression"])) for q in expressions}
+    for start in uses:
+        seen: set[str] = set()
+        waiting = list(uses[start])
+        while waiting:
+            name = waiting.pop()
+            if name == start:
+                raise validation_error(f"Invalid metrics list: the expression {start} refers to itself.")
+            if name not in seen:
+                seen.add(name)
+                waiting += uses.get(name, ())
+
+
+def require_queries(queries: Sequence[Mapping[str, Any]]) -> None:
+    """Each MetricDataQuery for itself, and that no Id is used twice."""
+    seen: set[str] = set()
+    for i, query in enumerate(queries, 1):
+        id_, at = query.get("id") or "", f"MetricDataQueries.member.{i}"
+        if not is_metric_id(id_):
+            raise validation_error(
+                f"The value {id_} for parameter {at}.Id is not matching the expected pattern ^[a-z][a-zA-Z0-9_]*$."
+            )
+        if id_ in seen:
+            raise validation_error(f"The values for parameter Id in MetricDataQueries are not unique: {id_}.")
+        seen.add(id_)
+        stat, expression = query.get("metric_stat"), query.get("expression")
+        if (stat is None) == (expression is None):
+            raise validation_error(f"The parameter {at} must have either MetricStat or Expression.")
+        if expression is not None:
+            require_expression(id_, expression)
+        if stat is not None:
+            _require_metric_stat(at, stat)
+        period = query.get("period")
+        if period is not None and stat is not None:
+            raise validation_error(f"The parameter {at}.Period can be used with expressions only.")
+        if period is not None:
+            require_query_period(period, f"{at}.Period")
+
+
+def require_expression(id_: str, expression: str) -> None:
+    if expression.lstrip()[:6].upper() == "SELECT":
+        return
+    try:
+        parse(expression)
+    except ExpressionError as error:
+        raise validation_error(f"Error in expression '{id_}': {error}") from None
+
+
+def _require_metric_stat(at: str, stat: Mapping[str, Any]) -> None:
+    metric = stat.get("metric") or {}
+    require_metric_name(metric.get("metric_name"), f"{at}.MetricStat.Metric.MetricName")
+    require_namespace(metric.get("namespace"))
+    require_dimensions(metric.get("dimensions"), f"{at}.MetricStat.Metric.Dimensions")
+    require_unit(stat.get("unit"), f"{at}.MetricStat.Unit")
+    require_query_period(stat.get("period"), f"{at}.MetricStat.Period")
+    try:
+        parse_statistic(stat.get("stat") or "")
+    except ValueError:
+        raise validation_error(
+            f"The value {stat.get('stat')} for parameter {at}.MetricStat.Stat is not supported."
+        ) from None
+
+
+def require_query_period(period: int | None, where: str) -> int:
+    if period is None:
+        raise missing(f"The parameter {where} is required.")
+    if period not in (1, 5, 10, 20, 30) and (period <= 0 or period % 60):
+        raise validation_error(f"The parameter {where} must be 1, 5, 10, 20, 30 or a multiple of 60.")
+    return period

@@ -1,0 +1,227 @@
+"""Composite alarms: the rule's grammar and value, and what a suppressor does with their actions. Pure.
+
+Source: CloudWatch API reference, PutCompositeAlarm; user guide, "Composite alarm action suppression".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from elba.cloudwatch.resources import CompositeAlarm
+
+CHILDREN_MOST = 100
+ELEMENTS_MOST = 500
+DEPTH_MOST = 100
+STATES = ("ALARM", "OK", "INSUFFICIENT_DATA")
+
+
+class RuleError(ValueError):
+    """The text is not an alarm rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class InState:
+    """True while the alarm (a name or an ARN) is in the state."""
+
+    state: str
+    alarm: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    value: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    operand: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    operands: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    operands: tuple[Rule, ...]
+
+
+Rule = InState | Constant | Not | AnyOf | AllOf
+
+_TOKEN = re.compile(r'\s*(?:(?P<mark>[()])|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<word>[^\s()",]+))', re.DOTALL)
+
+
+class _Parser:
+    def __init__(self, source: str) -> None:
+        self._tokens: list[tuple[str, str]] = []
+        at, end = 0, len(source.rstrip())
+        while at < end:
+            match = _TOKEN.match(source, at)
+            if match is None or match.lastgroup is None:
+                raise RuleError(f"unexpected character at position {at}")
+            text = match[match.lastgroup]
+            if match.lastgroup == "quoted":
+                text = re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
+            self._tokens.append((match.lastgroup, text))
+            at = match.end()
+        self._next = 0
+
+    def parse(self) -> Rule:
+        rule = self._or(0)
+        if self._next < len(self._tokens):
+            raise RuleError(f"unexpected '{self._tokens[self._next][1]}'")
+        return rule
+
+    def _accept(self, kind: str, text: str) -> bool:
+        if self._next < len(self._tokens) and self._tokens[self._next] == (kind, text):
+            self._next += 1
+            return True
+        return False
+
+    def _take(self) -> tuple[str, str]:
+        if self._next == len(self._tokens):
+            raise RuleError("unexpected end")
+        self._next += 1
+        return self._tokens[self._next - 1]
+
+    def _or(self, depth: int) -> Rule:
+        if depth > DEPTH_MOST:
+            raise RuleError("too deeply nested")
+        operands = [self._and(depth)]
+        while self._accept("word", "OR"):
+            operands.append(self._and(depth))
+        return operands[0] if len(operands) == 1 else AnyOf(tuple(operands))
+
+    def _and(self, depth: int) -> Rule:
+        operands = [self._not(depth)]
+        while self._accept("word", "AND"):
+            operands.append(self._not(depth))
+        return operands[0] if len(operands) == 1 else AllOf(tuple(operands))
+
+    def _not(self, depth: int) -> Rule:
+        negative = False
+        while self._accept("word", "NOT"):
+            negative = not negative
+        atom = self._atom(depth)
+        return Not(atom) if negative else atom
+
+    def _atom(self, depth: int) -> Rule:
+        kind, text = self._take()
+        if (kind, text) == ("mark", "("):
+            rule = self._or(depth + 1)
+            self._close()
+            return rule
+        if kind == "word" and text in ("TRUE", "FALSE"):
+            return Constant(text == "TRUE")
+        if kind == "word" and text in STATES:
+            if not self._accept("mark", "("):
+                raise RuleError(f"expected '(' after {text}")
+            kind, name = self._take()
+            if kind == "mark" or not name:
+                raise RuleError(f"expected the name of an alarm after {text}(")
+            self._close()
+            return InState(text, name)
+        raise RuleError(f"unexpected '{text}'")
+
+    def _close(self) -> None:
+        if not self._accept("mark", ")"):
+            raise RuleError("expected ')'")
+
+
+def parse_rule(source: str) -> Rule:
+    """The rule. Raises: RuleError."""
+    rule = _Parser(source).parse()
+    if sum(1 for _ in walk(rule)) > ELEMENTS_MOST:
+        raise RuleError(f"more than {ELEMENTS_MOST} elements")
+    if len(children(rule)) > CHILDREN_MOST:
+        raise RuleError(f"more than {CHILDREN_MOST} alarms")
+    return rule
+
+
+def walk(rule: Rule) -> Iterator[Rule]:
+    waiting: list[Rule] = [rule]
+    while waiting:
+        rule = waiting.pop(0)
+        yield rule
+        if isinstance(rule, Not):
+            waiting.append(rule.operand)
+        elif isinstance(rule, AnyOf | AllOf):
+            waiting.extend(rule.operands)
+
+
+def children(rule: Rule) -> list[str]:
+    """The alarms named, as they are named, without repetition."""
+    return list(dict.fromkeys(r.alarm for r in walk(rule) if isinstance(r, InState)))
+
+
+def alarm_name(reference: str) -> str:
+    """The name in a reference, which may be an ARN."""
+    return reference.split(":", 6)[6] if reference.startswith("arn:") and reference.count(":") >= 6 else reference
+
+
+def holds(rule: Rule, state_of: Callable[[str], str | None]) -> bool:
+    """The rule's value; an alarm that is gone (`state_of` gives None) is in no state."""
+    if isinstance(rule, Constant):
+        return rule.value
+    if isinstance(rule, InState):
+        return state_of(alarm_name(rule.alarm)) == rule.state
+    if isinstance(rule, Not):
+        return not holds(rule.operand, state_of)
+    if isinstance(rule, AnyOf):
+        return any(holds(operand, state_of) for operand in rule.operands)
+    return all(holds(operand, state_of) for operand in rule.operands)
+
+
+def long_date(time: float) -> str:
+    """`Friday 14 August, 2020 15:56:41 UTC`."""
+    return f"{datetime.fromtimestamp(time, UTC):%A %d %B, %Y %H:%M:%S UTC}"
+
+
+def suppress(alarm: CompositeAlarm, suppressor_state: str | None, now: float) -> tuple[CompositeAlarm, bool]:
+    """The alarm with its suppression brought up to date, and whether the actions of its state are to be run now.
+
+    `actions_due` is set when the alarm changed its state, which also dropped any timer.
+    """
+    if alarm.actions_suppressor is None:
+        return _released(alarm), alarm.actions_due
+    by = alarm.actions_suppressed_by
+    if not alarm.actions_due:
+        return alarm, False
+    if suppressor_state == "ALARM":
+        return _held(alarm, "Alarm", None), False
+    if by == "Alarm":
+        ends = now + (alarm.actions_suppressor_extension_period or 0)
+        alarm = _held(alarm, "ExtensionPeriod", ends)
+    elif by is None:
+        ends = now + (alarm.actions_suppressor_wait_period or 0)
+        alarm = _held(alarm, "WaitPeriod", ends)
+    if alarm.suppression_ends is not None and now >= alarm.suppression_ends:
+        return _released(alarm), True
+    return alarm, False
+
+
+def _held(alarm: CompositeAlarm, by: str, ends: float | None) -> CompositeAlarm:
+    reason = {
+        "Alarm": f"Actions suppressed by {alarm.actions_suppressor}, which is in ALARM",
+        "WaitPeriod": f"Actions suppressed while waiting for {alarm.actions_suppressor} to go into ALARM",
+        "ExtensionPeriod": f"Actions suppressed for a while after {alarm.actions_suppressor} left ALARM",
+    }[by]
+    return msgspec.structs.replace(
+        alarm, actions_suppressed_by=by, actions_suppressed_reason=reason, suppression_ends=ends
+    )
+
+
+def _released(alarm: CompositeAlarm) -> CompositeAlarm:
+    return msgspec.structs.replace(
+        alarm,
+        actions_due=False,
+        actions_suppressed_by=None,
+        actions_suppressed_reason=None,
+        suppression_ends=None,
+    )

@@ -1,0 +1,1 @@
+"""Metric math: the language of expressions in GetMetricData and in alarms."""

@@ -1,0 +1,242 @@
+"""MetricDataQueries evaluated on the metric store: what GetMetricData answers with and math alarms watch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from elba.cloudwatch.anomaly import Bands
+from elba.cloudwatch.expressions.evaluator import evaluate
+from elba.cloudwatch.expressions.parser import (
+    ExpressionError,
+    Function,
+    Node,
+    Number,
+    functions,
+    names,
+    parse,
+    walk,
+)
+from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, require_series
+from elba.cloudwatch.search import FOUND_MOST, parse_search
+from elba.cloudwatch.series import Bucket, Metric, SeriesEngine
+from elba.cloudwatch.statistics import Statistic, parse_statistic
+from elba.datapoints import Dimensions, dimensions
+
+DEFAULT_PERIOD = 60
+RECENT_SECONDS = 14 * 86400
+
+
+def dimensions_of(metric: Mapping[str, Any]) -> Dimensions:
+    """A request's metric's dimensions in identifying form."""
+    return dimensions({d["name"]: d["value"] for d in metric.get("dimensions") or ()})
+
+
+def values_of(
+    metric: Metric | None, statistic: Statistic, unit: str | None, window: Window, period: int
+) -> list[tuple[Bucket, float, str]]:
+    """(bucket, value, unit) in order of time; with several units several for one period."""
+    if metric is None:
+        return []
+    result: list[tuple[Bucket, float, str]] = []
+    for series in metric.series.values():
+        if unit is not None and series.unit != unit:
+            continue
+        for bucket in series.buckets(window.grid(period).start, window.end, period, window.origin):
+            value = statistic.of(bucket)
+            if value is not None:
+                result.append((bucket, value, series.unit))
+    if len(metric.series) > 1:
+        result.sort(key=lambda found: found[0].start)
+    return result
+
+
+@dataclass(slots=True)
+class QuerySet:
+    """The queries of one request over one window. Raises ExpressionError where a method says so."""
+
+    engine: SeriesEngine
+    account: str
+    region: str
+    queries: Sequence[Mapping[str, Any]]
+    window: Window
+    now: float
+    bands: Bands
+    _trees: dict[str, Node] = field(default_factory=dict)
+    _cache: dict[tuple[str, int], TimeSeries | list[TimeSeries]] = field(default_factory=dict)
+    _open: list[str] = field(default_factory=list)
+
+    def find(self, id_: str) -> Mapping[str, Any]:
+        for query in self.queries:
+            if query["id"] == id_:
+                return query
+        raise ExpressionError(f"Reference to unknown id '{id_}'")
+
+    def tree(self, query: Mapping[str, Any]) -> Node:
+        """Raises: ExpressionError."""
+        id_ = query["id"]
+        if id_ not in self._trees:
+            self._trees[id_] = parse(query["expression"])
+        return self._trees[id_]
+
+    def metric(self, query: Mapping[str, Any]) -> Metric | None:
+        wanted = query["metric_stat"]["metric"]
+        return self.engine.find(
+            self.account,
+            self.region,
+            wanted.get("namespace") or "",
+            wanted.get("metric_name") or "",
+            dimensions_of(wanted),
+        )
+
+    def period(self, query: Mapping[str, Any]) -> int:
+        """Seconds: the metric's own; for an expression the longest of all it refers to. Raises: ExpressionError."""
+        periods: set[int] = set()
+        seen: set[str] = set()
+        waiting = [query]
+        while waiting:
+            one = waiting.pop()
+            if one["id"] in seen:
+                continue
+            seen.add(one["id"])
+            if one.get("metric_stat") is not None:
+                periods.add(int(one["metric_stat"]["period"]))
+                continue
+            tree = self.tree(one)
+            waiting += [self.find(name) for name in names(tree)]
+            if "METRICS" in functions(tree):
+                waiting += [q for q in self.queries if q.get("metric_stat") is not None]
+            periods.update(_search_periods(tree))
+            if one.get("period"):
+                periods.add(int(one["period"]))
+        return max(periods, default=DEFAULT_PERIOD)
+
+    def series(self, query: Mapping[str, Any], period: int) -> TimeSeries:
+        """A metric query's data at `period`, one value for each time (of the unit published first)."""
+        stat = query["metric_stat"]
+        found = values_of(self.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), self.window, period)
+        values: dict[int, float] = {}
+        samples: dict[int, float] = {}
+        for bucket, value, _ in found:
+            if bucket.start not in values:
+                values[bucket.start] = value
+                samples[bucket.start] = bucket.count
+        label = query.get("label") or stat["metric"].get("metric_name") or ""
+        return TimeSeries(values, label, raw=True, period=period, samples=samples)
+
+    def value(self, id_: str, period: int) -> TimeSeries | list[TimeSeries]:
+        """A query's series at `period`. Raises: ExpressionError."""
+        if (known := self._cache.get((id_, period))) is not None:
+            return known
+        if id_ in self._open:
+            raise ExpressionError(f"The expression '{id_}' refers to itself")
+        query = self.find(id_)
+        result: TimeSeries | list[TimeSeries]
+        if query.get("metric_stat") is not None:
+            result = self.series(query, period)
+        else:
+            self._open.append(id_)
+            try:
+                result = _require_result(evaluate(self.tree(query), _AtPeriod(self, period)))
+            finally:
+                self._open.pop()
+        self._cache[(id_, period)] = result
+        return result
+
+
+def _require_result(value: Value) -> TimeSeries | list[TimeSeries]:
+    if isinstance(value, TimeSeries | list):
+        return value
+    raise ExpressionError("The expression must return a time series, not a single value")
+
+
+def _search_periods(tree: Node) -> set[int]:
+    return {
+        int(node.arguments[2].value)
+        for node in walk(tree)
+        if isinstance(node, Function)
+        and node.name == "SEARCH"
+        and len(node.arguments) == 3
+        and isinstance(node.arguments[2], Number)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _AtPeriod:
+    """A query set seen by an expression, everything at one period."""
+
+    queries: QuerySet
+    period: int
+
+    @property
+    def grid(self) -> range:
+        return self.queries.window.grid(self.period)
+
+    def lookup(self, name: str) -> TimeSeries | list[TimeSeries]:
+        return self.queries.value(name, self.period)
+
+    def metrics(self, containing: str) -> list[TimeSeries]:
+        return [
+            self.queries.series(query, self.period)
+            for query in self.queries.queries
+            if query.get("metric_stat") is not None and containing in query["id"]
+        ]
+
+    def search(self, query: str, statistic: str, period: int) -> list[TimeSeries]:
+        if period <= 0:
+            raise ExpressionError("SEARCH needs a positive period")
+        try:
+            stat = parse_statistic(statistic)
+        except ValueError as error:
+            raise ExpressionError(str(error)) from None
+        matches = parse_search(query)
+        q = self.queries
+        found = [
+            metric
+            for metric in q.engine.metrics(q.account, q.region)
+            if metric.newest >= q.now - RECENT_SECONDS and matches(metric)
+        ][:FOUND_MOST]
+        result: list[TimeSeries] = []
+        for metric in found:
+            values: dict[int, float] = {}
+            for bucket, value, _ in values_of(metric, stat, None, q.window, period):
+                values.setdefault(bucket.start, value)
+            result.append(TimeSeries(values, "", period=period))
+        return [
+            TimeSeries(series.values, label, period=period)
+            for series, label in zip(result, search_labels(found), strict=True)
+        ]
+
+    def band(self, series: TimeSeries, deviations: float, name: str) -> tuple[TimeSeries, TimeSeries]:
+        q = self.queries
+
+        def history(window: Window) -> TimeSeries:
+            if not name:
+                return series
+            past = QuerySet(q.engine, q.account, q.region, q.queries, window, q.now, q.bands)
+            return require_series(past.value(name, self.period), "ANOMALY_DETECTION_BAND")
+
+        watched = next((query for query in q.queries if query["id"] == name), None)
+        stat = None if watched is None else watched.get("metric_stat")
+        subject: object = stat if stat is not None else [q.queries, name]
+        return q.bands.band((q.account, q.region), subject, stat, history, series, self.period, deviations, q.now)
+
+
+def search_labels(metrics: Sequence[Metric]) -> list[str]:
+    """What tells the found metrics apart: the metric name if they differ in it, and dimension values that differ."""
+    if len(metrics) == 1:
+        return [metrics[0].name]
+    several_names = len({m.name for m in metrics}) > 1
+    varying = {
+        name
+        for name in {n for m in metrics for n, _ in m.dimensions}
+        if len({dict(m.dimensions).get(name) for m in metrics}) > 1
+    }
+    labels = []
+    for metric in metrics:
+        words = [value for name, value in metric.dimensions if name in varying]
+        if several_names or not words:
+            words.append(metric.name)
+        labels.append(" ".join(words))
+    return labels

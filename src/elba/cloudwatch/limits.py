@@ -1,0 +1,122 @@
+"""CloudWatch's names, units and bounds, and the checks that several commands share."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from elba.datapoints import Dimensions
+from elba.errors import ApiError
+
+_SIZES = ("Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes")
+_BITS = ("Bits", "Kilobits", "Megabits", "Gigabits", "Terabits")
+UNITS = frozenset(
+    (
+        "None",
+        "Seconds",
+        "Microseconds",
+        "Milliseconds",
+        "Percent",
+        "Count",
+        *_SIZES,
+        *_BITS,
+        "Count/Second",
+        *(f"{size}/Second" for size in _SIZES + _BITS),
+    )
+)
+VALUE_MOST = 2.0**360
+DIMENSIONS_MOST = 30
+TAGS_MOST = 50
+
+
+def invalid(message: str) -> ApiError:
+    return ApiError("InvalidParameterValue", message)
+
+
+def validation_error(message: str) -> ApiError:
+    return ApiError("ValidationError", message)
+
+
+def combination(message: str) -> ApiError:
+    return ApiError("InvalidParameterCombination", message)
+
+
+def missing(message: str) -> ApiError:
+    return ApiError("MissingParameter", message)
+
+
+def require_dimensions(pairs: Iterable[Mapping[str, Any]] | None, where: str) -> Dimensions:
+    """The dimensions in the form that identifies a metric. Raises: ApiError InvalidParameterValue."""
+    found: dict[str, str] = {}
+    for i, pair in enumerate(pairs or (), 1):
+        name, value = pair.get("name"), pair.get("value")
+        at = f"{where}.member.{i}"
+        if not name or not name.strip() or len(name) > 255 or name.startswith(":"):
+            raise invalid(f"The value {name or ''} for parameter {at}.Name is invalid.")
+        if not value or not value.strip() or len(value) > 1024:
+            raise invalid(f"The value {value or ''} for parameter {at}.Value is invalid.")
+        if not _printable_ascii(name) or not _printable_ascii(value):
+            raise invalid(f"The parameter {at} must hold ASCII characters without control characters only.")
+        if name in found:
+            raise invalid(f"The parameter {where} has the dimension {name} more than once.")
+        found[name] = value
+    if len(found) > DIMENSIONS_MOST:
+        raise invalid(f"The collection {where} must not have a size greater than {DIMENSIONS_MOST}.")
+    return tuple(sorted(found.items()))
+
+
+def _printable_ascii(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def require_namespace(namespace: str | None) -> str:
+    if not namespace:
+        raise missing("The parameter Namespace is required.")
+    if len(namespace) > 255 or namespace.startswith(":") or not namespace.isprintable():
+        raise invalid(f"The value {namespace} for parameter Namespace is invalid.")
+    return namespace
+
+
+def require_metric_name(name: str | None, where: str = "MetricName") -> str:
+    if not name:
+        raise missing(f"The parameter {where} is required.")
+    if len(name) > 255 or not name.isprintable():
+        raise invalid(f"The value {name} for parameter {where} is invalid.")
+    return name
+
+
+def require_unit(unit: str | None, where: str = "Unit") -> str | None:
+    if unit is not None and unit not in UNITS:
+        raise invalid(f"The value {unit} for parameter {where} is invalid.")
+    return unit
+
+
+def require_number(value: float, where: str) -> float:
+    if not math.isfinite(value) or abs(value) > VALUE_MOST:
+        raise invalid(f"The value {value} for parameter {where} is invalid.")
+    return float(value)
+
+
+def require_tags(tags: Sequence[Mapping[str, Any]] | None, present: Mapping[str, str] | None = None) -> dict[str, str]:
+    """`present` with `tags` put over it. Raises: ApiError."""
+    result = dict(present or {})
+    for tag in tags or ():
+        key, value = tag.get("key", ""), tag.get("value", "")
+        if key.lower().startswith("aws:"):
+            raise invalid("Tag keys beginning with aws: are reserved for system use.")
+        if not 1 <= len(key) <= 128 or len(value) > 256:
+            raise invalid(f"The tag {key} is not valid: keys have 1 to 128 characters, values up to 256.")
+        result[key] = value
+    if len(result) > TAGS_MOST:
+        raise invalid(f"A resource can have at most {TAGS_MOST} tags.")
+    return result
+
+
+_METRIC_ID = re.compile(r"[a-z][A-Za-z0-9_]{0,254}")
+
+
+def is_metric_id(text: str) -> bool:
+    """True for a name that metric math can refer to."""
+    return _METRIC_ID.fullmatch(text) is not None

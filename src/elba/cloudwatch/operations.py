@@ -1,0 +1,85 @@
+"""CloudWatch's API operations: one function for each, named as the operation.
+
+Not built (they answer 400 as unknown operations): insight rules, metric streams, alarm mute rules, widget images,
+saved queries, log alarms, datasets, OTel enrichment.
+"""
+
+from __future__ import annotations
+
+from elba.call import Answer, Request
+from elba.cloudwatch import commands
+from elba.cloudwatch.ingest import parse_metric_data
+from elba.cloudwatch.queries import alarms, data, metrics
+from elba.cloudwatch.series import SeriesEngine
+from elba.context import Context
+
+
+def _engine(ctx: Context) -> SeriesEngine:
+    engine = ctx.ports.metrics
+    assert isinstance(engine, SeriesEngine)
+    return engine
+
+
+async def put_metric_data(ctx: Context, request: Request) -> Answer:
+    _engine(ctx).put(parse_metric_data(ctx.call, request))
+    return {}
+
+
+async def list_metrics(ctx: Context, request: Request) -> Answer:
+    return metrics.list_metrics(_engine(ctx), ctx.call, request)
+
+
+async def get_metric_statistics(ctx: Context, request: Request) -> Answer:
+    return metrics.get_metric_statistics(_engine(ctx), ctx.call, request)
+
+
+async def get_metric_data(ctx: Context, request: Request) -> Answer:
+    return data.get_metric_data(_engine(ctx), ctx.view, ctx.call, request)
+
+
+async def put_metric_alarm(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_metric_alarm, request)
+
+
+async def put_composite_alarm(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_composite_alarm, request)
+
+
+async def describe_alarms(ctx: Context, request: Request) -> Answer:
+    return alarms.describe_alarms(ctx.view, ctx.call, request)
+
+
+async def describe_alarms_for_metric(ctx: Context, request: Request) -> Answer:
+    return alarms.describe_alarms_for_metric(ctx.view, ctx.call, request)
+
+
+async def describe_alarm_history(ctx: Context, request: Request) -> Answer:
+    return alarms.describe_alarm_history(ctx.view, ctx.call, request)
+
+
+async def delete_alarms(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_alarms, request)
+
+
+async def set_alarm_state(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.set_alarm_state, request)
+
+
+async def enable_alarm_actions(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.enable_alarm_actions, request)
+
+
+async def disable_alarm_actions(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.disable_alarm_actions, request)
+
+
+async def tag_resource(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.tag_resource, request)
+
+
+async def untag_resource(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.untag_resource, request)
+
+
+async def list_tags_for_resource(ctx: Context, request: Request) -> Answer:
+    return alarms.list_tags_for_resource(ctx.view, ctx.call, request)

@@ -1,0 +1,158 @@
+"""GetMetricData."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from elba.call import Answer, Call, Request
+from elba.cloudwatch.anomaly import bands_of
+from elba.cloudwatch.commands.validation import require_queries
+from elba.cloudwatch.expressions.parser import ExpressionError
+from elba.cloudwatch.expressions.queries import QuerySet, dimensions_of, values_of
+from elba.cloudwatch.expressions.values import TimeSeries, Window
+from elba.cloudwatch.insights import is_insights, select
+from elba.cloudwatch.labels import expand_label, zone_offset
+from elba.cloudwatch.limits import validation_error
+from elba.cloudwatch.paging import decode_token, encode_token
+from elba.cloudwatch.queries.metrics import round_start
+from elba.cloudwatch.series import SeriesEngine
+from elba.cloudwatch.statistics import parse_statistic
+from elba.store.interface import View
+
+QUERIES_MOST = 500
+DATAPOINTS_MOST = 100_800
+
+
+@dataclass(slots=True)
+class _Result:
+    id: str
+    label: str
+    points: list[tuple[int, float]] = field(default_factory=list)
+    status: str = "Complete"
+    messages: list[dict[str, str]] = field(default_factory=list)
+
+
+def get_metric_data(engine: SeriesEngine, view: View, call: Call, request: Request) -> Answer:
+    """The queries that return data, each with its points. Raises: ApiError.
+
+    Source: CloudWatch API reference, GetMetricData.
+    """
+    queries = request.get("metric_data_queries") or []
+    if not queries:
+        raise validation_error("The parameter MetricDataQueries is required.")
+    if len(queries) > QUERIES_MOST:
+        raise validation_error(f"The collection MetricDataQueries must not have a size greater than {QUERIES_MOST}.")
+    start, end = float(request["start_time"]), float(request["end_time"])
+    if start >= end:
+        raise validation_error("The parameter StartTime must be less than the parameter EndTime.")
+    require_queries(queries)
+    zone = zone_offset((request.get("label_options") or {}).get("timezone"))
+    shortest = min((p for q in queries if (p := _own_period(q))), default=60)
+    window = Window(round_start(call.now, start, shortest), end)
+    query_set = QuerySet(engine, call.account, call.region, queries, window, call.now, bands_of(engine, view))
+    labels = _default_labels(queries)
+    results: list[_Result] = []
+    for query in queries:
+        if query.get("return_data") is False:
+            continue
+        try:
+            found = _evaluate(query_set, query, labels[query["id"]])
+        except ExpressionError as error:
+            raise validation_error(f"Error in expression '{query['id']}': {error}") from None
+        for result in found:
+            result.label = expand_label(query, result.label, result.points, call, zone)
+        results += found
+    descending = request.get("scan_by") != "TimestampAscending"
+    for result in results:
+        result.points.sort(key=lambda point: point[0], reverse=descending)
+    return _page(results, request)
+
+
+def _own_period(query: Mapping[str, Any]) -> int | None:
+    stat = query.get("metric_stat")
+    period = query.get("period") if stat is None else stat["period"]
+    return None if period is None else int(period)
+
+
+def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_Result]:
+    id_ = query["id"]
+    if query.get("account_id") not in (None, queries.account):
+        return [_Result(id_, label, status="Forbidden")]
+    if (stat := query.get("metric_stat")) is not None:
+        found = values_of(
+            queries.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), queries.window, stat["period"]
+        )
+        return [_Result(id_, label, [(bucket.start, value) for bucket, value, _ in found])]
+    if is_insights(query["expression"]):
+        many: TimeSeries | list[TimeSeries] = select(
+            queries.engine,
+            (queries.account, queries.region),
+            query["expression"],
+            queries.window,
+            int(query.get("period") or 60),
+        )
+    else:
+        many = queries.value(id_, queries.period(query))
+    if isinstance(many, TimeSeries):
+        return [_Result(id_, label, list(many.values.items()))]
+    return [_Result(id_, series.label or label, list(series.values.items())) for series in many]
+
+
+def _default_labels(queries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The metric's name, or what tells it from the request's other metrics; an expression's Id."""
+    stats = [q["metric_stat"] for q in queries if q.get("metric_stat") is not None]
+    metrics = [(s["metric"].get("metric_name") or "", dict(dimensions_of(s["metric"])), s["stat"]) for s in stats]
+    several = len(metrics) > 1
+    same_name = several and len({m[0] for m in metrics}) == 1
+    varying = {n for _, d, _ in metrics for n in d if len({other.get(n) for _, other, _ in metrics}) > 1}
+    labels: dict[str, str] = {}
+    for query in queries:
+        if query.get("metric_stat") is None:
+            labels[query["id"]] = query["id"]
+            continue
+        name, pairs, stat = (
+            query["metric_stat"]["metric"].get("metric_name") or "",
+            dict(dimensions_of(query["metric_stat"]["metric"])),
+            query["metric_stat"]["stat"],
+        )
+        words = [value for key, value in pairs.items() if several and key in varying]
+        if not same_name or not words:
+            words.append(name)
+        if several and sum(m[:2] == (name, pairs) for m in metrics) > 1:
+            words.append(stat)
+        labels[query["id"]] = " ".join(words)
+    return labels
+
+
+def _page(results: list[_Result], request: Request) -> Answer:
+    """The next MaxDatapoints of all points, in order of the queries."""
+    most = min(request.get("max_datapoints") or DATAPOINTS_MOST, DATAPOINTS_MOST)
+    skip = decode_token(request.get("next_token"), int) or 0
+    first, last = skip, skip + most
+    place = 0
+    answers: list[Answer] = []
+    for result in results:
+        begin, finish = place, place + len(result.points)
+        place = finish
+        points = result.points[max(0, first - begin) : max(0, last - begin)]
+        if not points and result.points and not begin <= first < finish:
+            continue
+        if not result.points and skip:
+            continue
+        answers.append(
+            {
+                "id": result.id,
+                "label": result.label,
+                "timestamps": [float(time) for time, _ in points],
+                "values": [value for _, value in points],
+                "status_code": "PartialData" if finish > last and result.status == "Complete" else result.status,
+                "messages": result.messages or None,
+            }
+        )
+    return {
+        "metric_data_results": answers,
+        "messages": [],
+        "next_token": encode_token(last) if place > last else None,
+    }
