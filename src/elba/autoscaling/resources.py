@@ -34,11 +34,7 @@ class SuspendedProcess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Group(Resource, frozen=True, kw_only=True):
-    """An Auto Scaling group; `id` is its name.
-
-    `desired_capacity_changes` are causes not yet turned into activities: each says who changed desired
-    capacity, when, from what to what; the reconciler quotes them in the next activities' Cause.
-    """
+    """An Auto Scaling group; `id` is its name."""
 
     KIND: ClassVar[str] = "autoscaling.group"
 
@@ -78,7 +74,24 @@ class Group(Resource, frozen=True, kw_only=True):
     deleting: bool = False
     """Force delete was accepted: all instances go, then the group."""
     causes: list[str] = []
+    """Sentences that say who changed desired capacity, not yet quoted by an activity."""
+    invoking_alarms: list[dict[str, Any]] = []
     cooldown_until: float = 0.0
+    cooldown_seconds_due: int = 0
+    """The cooldown that begins when the last activity of a simple policy's change has ended."""
+    launch_failures: int = 0
+    """Launches that failed in a row; `launch_not_before` is when the next may be tried."""
+    launch_not_before: float = 0.0
+    zone_failures: dict[str, float] = {}
+    """Zones that had no capacity, and until when they are passed over (balanced-best-effort)."""
+    replacements_due: int = 0
+    """Unhealthy members taken out whose replacement is not launched yet."""
+    surge: int = 0
+    """Units above desired capacity that rebalancing has asked for and not yet taken away."""
+    surge_cause: str = ""
+    surge_blocked_until: float = 0.0
+    shrink_blocked: bool = False
+    """All that could be taken out is protected, and an activity says so."""
     tags: list[GroupTag] = []
 
 
@@ -111,6 +124,14 @@ class Member(Resource, frozen=True, kw_only=True):
     termination: str = ""
     activity_id: str = ""
     """The running activity that launches or terminates it."""
+    subnet_id: str = ""
+    spot: bool = False
+    replacement: bool = False
+    """Launched for an unhealthy one: no further ELB replacement before it has settled."""
+    impaired_since: float = 0.0
+    hooks_started: bool = False
+    """The lifecycle actions of its present transition exist (or there were no hooks)."""
+    from_warm_pool: bool = False
 
     def parent_id(self) -> str:
         return self.group_name
@@ -224,12 +245,94 @@ class LifecycleAction(Resource, frozen=True, kw_only=True):
     started_at: float
     heartbeat_deadline: float
     global_deadline: float
+    heartbeat_timeout: int = 3600
+    default_result: str = "ABANDON"
     result: str = ""
     """"" while it waits; CONTINUE or ABANDON."""
     timed_out: bool = False
 
+    @property
+    def waits(self) -> bool:
+        return not self.result
+
     def parent_id(self) -> str:
         return self.instance_id
+
+
+class WarmPool(Resource, frozen=True, kw_only=True):
+    """`id` is the group's name. `max_group_prepared_capacity` None: the group's maximum size."""
+
+    KIND: ClassVar[str] = "autoscaling.warm_pool"
+
+    min_size: int = 0
+    max_group_prepared_capacity: int | None = None
+    pool_state: str = "Stopped"
+    reuse_on_scale_in: bool = False
+    pending_delete: bool = False
+
+    def parent_id(self) -> str:
+        return self.id
+
+
+class InstanceRefresh(Resource, frozen=True, kw_only=True):
+    """`id` is its InstanceRefreshId; kept six weeks. `preferences` are the resolved ones."""
+
+    KIND: ClassVar[str] = "autoscaling.instance_refresh"
+
+    group_name: str
+    status: str = "Pending"
+    status_reason: str = ""
+    start_time: float = 0.0
+    end_time: float | None = None
+    strategy: str = "Rolling"
+    preferences: dict[str, Any] = {}
+    desired_configuration: dict[str, Any] | None = None
+    previous_configuration: dict[str, Any] = {}
+    """What the group launched from when the refresh began: where a rollback goes."""
+    to_replace: list[str] = []
+    """Members that are still to be replaced."""
+    total: int = 0
+    checkpoint: int = 0
+    """How many of the checkpoint percentages are behind us."""
+    wait_until: float = 0.0
+    stuck_since: float = 0.0
+    rollback_reason: str = ""
+    rollback_start_time: float = 0.0
+    rolled_back_percentage: int = 0
+
+    @property
+    def active(self) -> bool:
+        return self.status in ("Pending", "InProgress", "Baking", "Cancelling", "RollbackInProgress")
+
+    def parent_id(self) -> str:
+        return self.group_name
+
+
+class NotificationConfiguration(Resource, frozen=True, kw_only=True):
+    """`id` is `<group>|<topic ARN>`."""
+
+    KIND: ClassVar[str] = "autoscaling.notification_configuration"
+
+    group_name: str
+    topic_arn: str
+    notification_types: list[str] = []
+
+    def parent_id(self) -> str:
+        return self.group_name
+
+
+class LaunchToken(Resource, frozen=True, kw_only=True):
+    """Remembers LaunchInstances by its client token: `id` is `<group>|<token>`."""
+
+    KIND: ClassVar[str] = "autoscaling.launch_token"
+
+    group_name: str
+    digest: str
+    answer: dict[str, Any] = {}
+    created_at: float = 0.0
+
+    def parent_id(self) -> str:
+        return self.group_name
 
 
 class Decision(Resource, frozen=True, kw_only=True):

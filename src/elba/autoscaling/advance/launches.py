@@ -1,0 +1,256 @@
+"""Launches what is missing: zone, subnet, source, tags, activity. One instance at a time, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from elba.autoscaling import activities, launch_source, mixed, placement, sentences
+from elba.autoscaling.advance.lifecycle import backoff_seconds
+from elba.autoscaling.advance.turn import Turn
+from elba.autoscaling.launch_source import Source
+from elba.autoscaling.lookup import counted, suspended, units
+from elba.autoscaling.resources import Group, LaunchConfiguration, Member
+from elba.ec2 import commands as ec2
+from elba.ec2.instance_types import TYPES
+from elba.ec2.resources import Subnet
+from elba.elbv2.resources import TargetGroup
+from elba.errors import ApiError
+
+MOST_PER_TURN = 100
+ZONE_RETRY_SECONDS = 300.0
+CAPACITY_CODES = ("InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet")
+
+
+def fill(turn: Turn) -> None:
+    """Launch until the counted units reach the target, or a launch fails."""
+    group = turn.group
+    have, target = turn.capacity(), turn.target()
+    if have >= target:
+        if group.replacements_due:
+            turn.change(replacements_due=0)
+        return
+    if suspended(group, "Launch"):
+        return
+    if group.launch_not_before > turn.now:
+        turn.look_again_at(group.launch_not_before)
+        return
+    grown = False
+    for _ in range(MOST_PER_TURN):
+        have = turn.capacity()
+        if have >= target:
+            break
+        kind = _kind(turn, have)
+        cause = _cause(turn, kind, have, target)
+        member = _launch(turn, cause, kind)
+        if member is None:
+            break
+        if kind == "replacement":
+            turn.change(replacements_due=max(0, turn.group.replacements_due - units(member)))
+        grown = grown or kind == "growth"
+        if kind == "growth":
+            turn.grown_from = have if turn.grown_from is None else turn.grown_from
+    else:
+        turn.look_again_at(turn.now + 0.001)
+    if grown:
+        turn.change(causes=[], invoking_alarms=[])
+
+
+def _kind(turn: Turn, have: int) -> str:
+    group = turn.group
+    if group.replacements_due > 0:
+        return "replacement"
+    return "growth" if have < group.desired_capacity else "surge"
+
+
+def _cause(turn: Turn, kind: str, have: int, target: int) -> str:
+    group = turn.group
+    if kind == "replacement":
+        return sentences.at(turn.now, sentences.REPLACED)
+    if kind == "surge":
+        sentence = group.surge_cause if group.surge else turn.surge_sentence
+        return sentences.at(turn.now, sentence or sentences.grown(have, target))
+    first = have if turn.grown_from is None else turn.grown_from
+    final = max(first + 1, min(target, group.desired_capacity))
+    return sentences.joined([*group.causes, sentences.at(turn.now, sentences.grown(first, final))])
+
+
+def _avoided(turn: Turn, group: Group) -> list[str]:
+    """Zones not to try now: those that lately had no capacity, unless balance comes before everything."""
+    if group.availability_zone_distribution == "balanced-only":
+        return []
+    return [z for z, until in group.zone_failures.items() if until > turn.now]
+
+
+def _launch(turn: Turn, cause: str, kind: str) -> Member | None:
+    """Launch one instance where it belongs; None if it cannot be now, which an activity then says."""
+    group = turn.group
+    if missing := _missing_target_group(turn, group):
+        _failed(turn, cause, missing)
+        return None
+    avoided = _avoided(turn, group)
+    if set(group.availability_zones) <= set(avoided):
+        # No zone has capacity: begin again with all of them once the pause is over.
+        avoided = []
+    error: ApiError | None = None
+    while (zone := _zone(turn, group, avoided)) is not None:
+        for source, spot in _sources(turn, group, zone):
+            if isinstance(source, ApiError):
+                error = source
+                break
+            try:
+                return turn.attempt(lambda s=source, p=spot, z=zone: _run(turn, s, p, z, cause, kind))  # type: ignore[misc]
+            except ApiError as refused:
+                error = refused
+                if refused.code not in CAPACITY_CODES:
+                    break
+        assert error is not None
+        if error.code not in CAPACITY_CODES or group.availability_zone_distribution == "balanced-only":
+            break
+        turn.change(zone_failures={**turn.group.zone_failures, zone: turn.now + ZONE_RETRY_SECONDS})
+        avoided.append(zone)
+    _failed(turn, cause, f"{_sentence(error, zone)} Launching EC2 instance failed.")
+    return None
+
+
+def _zone(turn: Turn, group: Group, avoided: list[str]) -> str | None:
+    placed = [(m.availability_zone, units(m)) for m in counted(turn.members())]
+    return placement.next_zone(placement.zone_units(group.availability_zones, placed), avoided)
+
+
+def _sentence(error: ApiError | None, zone: str | None) -> str:
+    if error is None or error.code in CAPACITY_CODES:
+        return (
+            "We currently do not have sufficient capacity in the Availability Zone you requested "
+            f"({zone or 'any of the group'})."
+        )
+    if "iamInstanceProfile" in error.message or "InstanceProfile" in error.code:
+        return "Invalid IAM Instance Profile name."
+    message = error.message.rstrip(".")
+    return f"{message}."
+
+
+def _missing_target_group(turn: Turn, group: Group) -> str:
+    for attachment in group.attachments:
+        wanted = attachment.type == "elbv2" and attachment.state not in ("Removing", "Removed")
+        if wanted and turn.tx.get(TargetGroup, group.account, group.region, attachment.identifier) is None:
+            return "One or more target groups not found. Validating load balancer configuration failed."
+    return ""
+
+
+def _failed(turn: Turn, cause: str, message: str) -> None:
+    failures = turn.group.launch_failures + 1
+    again = turn.now + backoff_seconds(failures)
+    activities.record(
+        turn.tx, turn.call, turn.group, sentences.launch_failed(message), cause, status="Failed", message=message
+    )
+    turn.change(launch_failures=failures, launch_not_before=again)
+    turn.look_again_at(again)
+
+
+def _sources(turn: Turn, group: Group, zone: str) -> Iterator[tuple[Source | ApiError, bool]]:
+    """What may be launched in the zone, best first, each with whether it is spot; or why nothing may."""
+    try:
+        if group.launch_configuration_name:
+            configuration = turn.tx.get(
+                LaunchConfiguration, group.account, group.region, group.launch_configuration_name
+            )
+            if configuration is None:
+                raise ApiError("ValidationError", "The launch configuration does not exist")
+            yield launch_source.from_configuration(configuration), bool(configuration.data.get("spot_price"))
+        elif group.launch_template is not None:
+            yield launch_source.from_template(turn.tx, turn.call, group.launch_template, {}), False
+        elif group.mixed_instances_policy is not None:
+            yield from _mixed_sources(turn, group.mixed_instances_policy, zone)
+    except ApiError as error:
+        yield error, False
+
+
+def _mixed_sources(turn: Turn, policy: Mapping[str, Any], zone: str) -> Iterator[tuple[Source, bool]]:
+    specification = policy["launch_template"]["launch_template_specification"]
+    members = counted(turn.members())
+    on_demand = sum(units(m) for m in members if not m.spot)
+    spot = mixed.next_is_spot(policy, max(turn.target(), 1), on_demand)
+    options: list[Mapping[str, Any]] = []
+    for override in mixed.overrides(policy) or [{}]:
+        if override.get("instance_requirements"):
+            names = mixed.matching_types(override["instance_requirements"], TYPES.values())
+            options += [{**override, "instance_type": n} for n in names]
+        else:
+            options.append(override)
+    wanted = policy.get("instances_distribution") or {}
+    if spot and wanted.get("spot_allocation_strategy", "lowest-price") == "lowest-price":
+        # Spread over so many pools; a pool is a type in this zone.
+        pools = options[: wanted.get("spot_instance_pools") or 2]
+        in_zone = [m.instance_type for m in members if m.spot and m.availability_zone == zone]
+        options = sorted(pools, key=lambda o: in_zone.count(o.get("instance_type") or "")) + options[len(pools) :]
+    for override in options:
+        yield launch_source.from_template(turn.tx, turn.call, specification, override), spot
+
+
+def _run(turn: Turn, source: Source, spot: bool, zone: str, cause: str, kind: str) -> Member:
+    group = turn.group
+    subnets = [
+        s
+        for i in group.subnet_ids
+        if (s := turn.tx.get(Subnet, group.account, group.region, i)) is not None and s.availability_zone == zone
+    ]
+    if not subnets:
+        raise ApiError("InvalidSubnetID.NotFound", f"The group has no subnet in {zone} any more")
+    subnet = turn.call.ids.random.choice(subnets)
+    member = launch_one(turn, source, spot, subnet)
+    activity = activities.begin(
+        turn.tx,
+        turn.call,
+        group,
+        sentences.launching(member.id),
+        cause,
+        status="PreInService",
+        instance_id=member.id,
+        details=activities.details(subnet.id, zone, group.invoking_alarms if kind == "growth" else ()),
+    )
+    member = msgspec.structs.replace(member, activity_id=activity.id, replacement=kind == "replacement")
+    turn.tx.put(member)
+    return member
+
+
+def launch_one(turn: Turn, source: Source, spot: bool, subnet: Subnet, state: str = "Pending") -> Member:
+    """The new instance's membership, not yet written. Raises: ApiError, with nothing launched."""
+    group = turn.group
+    request: dict[str, Any] = {**source.request, "min_count": 1, "max_count": 1}
+    tags = [{"key": t.key, "value": t.value} for t in group.tags if t.propagate_at_launch]
+    if tags:
+        request["tag_specifications"] = [{"resource_type": "instance", "tags": tags}]
+    if spot and "instance_market_options" not in request:
+        request["instance_market_options"] = {"market_type": "spot"}
+    if group.placement_group:
+        request["placement"] = {**request.get("placement", {}), "group_name": group.placement_group}
+    instance = ec2.launch(
+        turn.tx,
+        turn.call,
+        request,
+        system_tags={"aws:autoscaling:groupName": group.id},
+        subnet_id=subnet.id,
+    )[0]
+    return Member(
+        account=group.account,
+        region=group.region,
+        id=instance.id,
+        group_name=group.id,
+        availability_zone=instance.availability_zone,
+        instance_type=instance.instance_type,
+        image_id=instance.image_id,
+        subnet_id=subnet.id,
+        spot=instance.lifecycle == "spot",
+        launch_configuration_name=source.launch_configuration_name,
+        launch_template_id=source.launch_template_id,
+        launch_template_name=source.launch_template_name,
+        launch_template_version=source.launch_template_version,
+        protected_from_scale_in=group.new_instances_protected_from_scale_in,
+        weighted_capacity=mixed.weight_of(group.mixed_instances_policy, instance.instance_type),
+        lifecycle_state=state,
+        launched_at=turn.now,
+        state_since=turn.now,
+    )

@@ -1,0 +1,72 @@
+"""Keeps zones even: launches in the emptiest first, then takes from the fullest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from elba.autoscaling import mixed, placement, sentences
+from elba.autoscaling.advance.turn import Turn
+from elba.autoscaling.lookup import counted, suspended, units
+
+PAUSE_SECONDS = 300.0
+"""After a rebalancing that could not launch."""
+
+
+def rebalance(turn: Turn) -> None:
+    """Begin, go on with or end a rebalancing."""
+    group = turn.group
+    if group.surge:
+        _go_on(turn)
+        return
+    if any(suspended(group, p) for p in ("AZRebalance", "Launch", "Terminate")):
+        return
+    if group.surge_blocked_until > turn.now:
+        turn.look_again_at(group.surge_blocked_until)
+        return
+    members = turn.members()
+    active = counted(members)
+    steady = (
+        all(m.lifecycle_state == "InService" and m.health_status == "Healthy" for m in active)
+        and not any(m.activity_id for m in members)
+        and sum(units(m) for m in active) == group.desired_capacity
+        and not group.launch_failures
+        and not turn.surge
+    )
+    if not steady or not active:
+        return
+    held = placement.zone_units(group.availability_zones, [(m.availability_zone, units(m)) for m in active])
+    movable: Counter[str] = Counter()
+    stranded = 0
+    for member in active:
+        zone = member.availability_zone if member.availability_zone in held else ""
+        stranded += 0 if zone else units(member)
+        if not member.protected_from_scale_in:
+            movable[zone] += units(member)
+    plan = placement.rebalance(
+        held,
+        stranded,
+        movable,
+        group.desired_capacity,
+        group.max_size,
+        mixed.heaviest(group.mixed_instances_policy),
+    )
+    if plan is None or group.zone_failures.get(plan.low, 0.0) > turn.now:
+        return
+    turn.change(surge=plan.extra, surge_cause=sentences.rebalanced(plan.units, plan.low))
+
+
+def _go_on(turn: Turn) -> None:
+    """The extra units are in service: let the shrinking take as many from where there are most."""
+    group = turn.group
+    active = counted(turn.members())
+    if group.launch_failures or suspended(group, "Launch"):
+        turn.change(surge=0, surge_cause="", surge_blocked_until=turn.now + PAUSE_SECONDS)
+        return
+    warmup = group.default_instance_warmup or 0
+    ready = sum(units(m) for m in active if turn.settled(m, warmup))
+    if ready >= group.desired_capacity + group.surge:
+        turn.change(surge=0, surge_cause="")
+        turn.shrink_reason = "rebalance"
+        turn.shrink_sentence = (
+            "an instance was taken out of service in response to a rebalancing of the group's Availability Zones."
+        )

@@ -1,0 +1,118 @@
+"""Marks members unhealthy and begins to replace them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from elba.autoscaling import health, sentences
+from elba.autoscaling.advance.turn import Turn
+from elba.autoscaling.commands.leaving import begin_termination
+from elba.autoscaling.lookup import suspended, units
+from elba.autoscaling.resources import Member
+
+
+def mark(turn: Turn) -> None:
+    """Set HealthStatus of members in service. A mark stays until the member is replaced or a user lifts it."""
+    group = turn.group
+    if suspended(group, "HealthCheck"):
+        return
+    for member in turn.members():
+        if member.lifecycle_state != "InService" or member.health_status != "Healthy":
+            continue
+        instance = turn.instance(member)
+        impaired = instance is not None and "impaired" in (instance.instance_status, instance.system_status)
+        if impaired != bool(member.impaired_since):
+            member = msgspec.structs.replace(member, impaired_since=turn.now if impaired else 0.0)
+            turn.tx.put(member)
+        verdict = health.verdict(
+            health.Observed(
+                instance_state=instance.state if instance else "",
+                in_service_at=member.in_service_at,
+                impaired_since=member.impaired_since,
+                target_states=turn.target_states(member) if "ELB" in group.health_check_types else (),
+            ),
+            group.health_check_types,
+            group.health_check_grace_period,
+            turn.now,
+        )
+        if verdict.reason:
+            turn.tx.put(msgspec.structs.replace(member, health_status="Unhealthy", health_reason=verdict.reason))
+        elif verdict.look_again_at is not None:
+            turn.look_again_at(verdict.look_again_at)
+
+
+def replace(turn: Turn) -> None:
+    """Begin to terminate unhealthy members: the dead at once, the others a few at a time."""
+    group = turn.group
+    if suspended(group, "ReplaceUnhealthy") or suspended(group, "Terminate"):
+        return
+    unhealthy = [m for m in turn.members() if m.lifecycle_state == "InService" and m.health_status == "Unhealthy"]
+    if not unhealthy:
+        return
+    policy = group.instance_maintenance_policy
+    at_once = [m for m in unhealthy if m.health_reason == "EC2" or (m.health_reason == "custom" and policy is None)]
+    _take_out(turn, at_once)
+    gradual = [m for m in unhealthy if m not in at_once]
+    if not gradual:
+        return
+    if policy is not None and policy["max_healthy_percentage"] > 100:
+        _launch_first(turn, gradual, policy["max_healthy_percentage"])
+        return
+    if _must_wait(turn):
+        return
+    budget = health.gradual_budget(group.desired_capacity, _in_flight(turn))
+    if policy is not None:
+        floor = -(-group.desired_capacity * policy["min_healthy_percentage"] // 100)
+        budget = max(1, group.desired_capacity - floor) - _in_flight(turn)
+    _take_out(turn, gradual[: max(0, budget)])
+
+
+def _take_out(turn: Turn, members: list[Member]) -> None:
+    for member in members:
+        cause = sentences.at(turn.now, sentences.UNHEALTHY[member.health_reason or "EC2"])
+        begin_termination(turn.tx, turn.call, turn.group, member, "unhealthy", cause)
+    if members:
+        turn.change(replacements_due=turn.group.replacements_due + sum(units(m) for m in members))
+
+
+def _must_wait(turn: Turn) -> bool:
+    """Other activities run and a tenth of the capacity is out of service already."""
+    serving = sum(units(m) for m in turn.members() if m.lifecycle_state == "InService")
+    return turn.busy() and serving <= 0.9 * turn.group.desired_capacity
+
+
+def _in_flight(turn: Turn) -> int:
+    group = turn.group
+    warmup = group.default_instance_warmup or 0
+    unsettled = [
+        m
+        for m in turn.members()
+        if m.replacement
+        and (
+            m.lifecycle_state.startswith("Pending")
+            or (m.lifecycle_state == "InService" and m.health_status == "Healthy" and not turn.settled(m, warmup))
+        )
+    ]
+    return group.replacements_due + len(unsettled)
+
+
+def _launch_first(turn: Turn, unhealthy: list[Member], max_percentage: int) -> None:
+    """With a maintenance policy above 100 %: extra instances come into service, then the unhealthy ones go."""
+    group = turn.group
+    warmup = group.default_instance_warmup or 0
+    ready = sum(units(m) for m in turn.members() if turn.settled(m, warmup))
+    sick = sum(units(m) for m in unhealthy)
+    spare = ready + sick - group.desired_capacity
+    gone = []
+    for member in unhealthy:
+        if spare < units(member):
+            break
+        spare -= units(member)
+        gone.append(member)
+    for member in gone:
+        cause = sentences.at(turn.now, sentences.UNHEALTHY[member.health_reason or "EC2"])
+        begin_termination(turn.tx, turn.call, group, member, "unhealthy", cause)
+    left = sick - sum(units(m) for m in gone)
+    extra = max(1, group.desired_capacity * (max_percentage - 100) // 100)
+    turn.surge = max(turn.surge, min(extra, left))
+    turn.surge_sentence = sentences.REPLACED

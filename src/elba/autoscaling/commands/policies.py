@@ -1,0 +1,206 @@
+"""Put, delete and execute scaling policies."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from elba.autoscaling import faults
+from elba.autoscaling.commands import alarms
+from elba.autoscaling.commands.scaling import Invocation, invoke
+from elba.autoscaling.lookup import find_policy, require_group
+from elba.autoscaling.policies import NoStep
+from elba.autoscaling.resources import Policy
+from elba.call import Answer, Call, Request
+from elba.store.interface import Transaction
+
+MAX_POLICIES = 50
+MAX_STEPS = 20
+TYPES = ("SimpleScaling", "StepScaling", "TargetTrackingScaling", "PredictiveScaling")
+ADJUSTMENT_TYPES = ("ChangeInCapacity", "ExactCapacity", "PercentChangeInCapacity")
+AGGREGATIONS = ("Average", "Minimum", "Maximum")
+
+
+def put_scaling_policy(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Make or replace the policy of that name; its ARN stays. Raises: ApiError."""
+    group = require_group(tx, call, request["auto_scaling_group_name"])
+    name = request["policy_name"]
+    old = find_policy(tx, call, name, group.id)
+    if old is None and len(tx.children(Policy, call.account, call.region, group.id)) >= MAX_POLICIES:
+        raise faults.limit(f"An Auto Scaling group can have at most {MAX_POLICIES} scaling policies.")
+    type_ = request.get("policy_type") or "SimpleScaling"
+    if type_ not in TYPES:
+        raise faults.validation(f"Unsupported policy type {type_}. Valid types are {', '.join(TYPES)}.")
+    fields: dict[str, Any] = {"policy_type": type_}
+    if type_ in ("SimpleScaling", "StepScaling"):
+        fields |= _adjustment(request, type_)
+    if type_ in ("StepScaling", "TargetTrackingScaling"):
+        warmup = request.get("estimated_instance_warmup")
+        if warmup is not None and warmup < 0:
+            raise faults.constraint(warmup, "estimatedInstanceWarmup", "have value greater than or equal to 0")
+        fields["estimated_instance_warmup"] = warmup
+    if type_ == "TargetTrackingScaling":
+        configuration = request.get("target_tracking_configuration")
+        if not configuration:
+            raise faults.validation("TargetTrackingConfiguration is required for policy type TargetTrackingScaling.")
+        alarms.check_configuration(tx, call, group, configuration)
+        for other in tx.children(Policy, call.account, call.region, group.id):
+            theirs = other.target_tracking_configuration
+            if (old is None or other.id != old.id) and theirs is not None and _metric(theirs) == _metric(configuration):
+                raise faults.validation(
+                    "Only one TargetTrackingScaling policy for a given metric specification is allowed."
+                )
+        fields["target_tracking_configuration"] = dict(configuration)
+    if type_ == "PredictiveScaling":
+        raise faults.validation("Policy type PredictiveScaling is not supported by Elba yet.")
+    enabled = request.get("enabled")
+    arn = call.arn(
+        "autoscaling",
+        f"scalingPolicy:{call.ids.uuid()}:autoScalingGroupName/{group.id}:policyName/{name}",
+    )
+    policy = Policy(
+        account=call.account,
+        region=call.region,
+        id=old.id if old else arn,
+        group_name=group.id,
+        policy_name=name,
+        enabled=True if enabled is None else enabled,
+        created_time=old.created_time if old else call.now,
+        **fields,
+    )
+    if old is not None:
+        alarms.delete_alarms(tx, call, old)
+    if type_ == "TargetTrackingScaling":
+        policy = msgspec.structs.replace(policy, alarm_names=alarms.put_alarms(tx, call, group, policy))
+    tx.put(policy)
+    return {
+        "policy_arn": policy.id,
+        "alarms": [{"alarm_name": n, "alarm_arn": call.arn("cloudwatch", f"alarm:{n}")} for n in policy.alarm_names],
+    }
+
+
+def _metric(configuration: Mapping[str, Any]) -> tuple[Any, Any]:
+    return (
+        configuration.get("predefined_metric_specification"),
+        configuration.get("customized_metric_specification"),
+    )
+
+
+def _adjustment(request: Request, type_: str) -> dict[str, Any]:
+    adjustment_type = request.get("adjustment_type")
+    if not adjustment_type:
+        raise faults.validation(f"AdjustmentType is required for policy type {type_}.")
+    if adjustment_type not in ADJUSTMENT_TYPES:
+        raise faults.validation(
+            f"{adjustment_type} is not a valid adjustment type. Valid types are {', '.join(ADJUSTMENT_TYPES)}."
+        )
+    magnitude = request.get("min_adjustment_magnitude")
+    if magnitude is None:
+        magnitude = request.get("min_adjustment_step")
+    if magnitude and adjustment_type != "PercentChangeInCapacity":
+        raise faults.validation(
+            "MinAdjustmentMagnitude is only supported with adjustment type PercentChangeInCapacity."
+        )
+    fields: dict[str, Any] = {"adjustment_type": adjustment_type, "min_adjustment_magnitude": magnitude or None}
+    adjustment, steps = request.get("scaling_adjustment"), request.get("step_adjustments") or []
+    if type_ == "SimpleScaling":
+        if adjustment is None:
+            raise faults.validation("ScalingAdjustment is required for policy type SimpleScaling.")
+        if steps:
+            raise faults.validation("StepAdjustments are not supported by policy type SimpleScaling.")
+        if adjustment_type == "ExactCapacity" and adjustment < 0:
+            raise faults.validation("ScalingAdjustment must not be negative with adjustment type ExactCapacity.")
+        if request.get("estimated_instance_warmup"):
+            raise faults.validation("EstimatedInstanceWarmup is not supported by policy type SimpleScaling.")
+        return {**fields, "scaling_adjustment": adjustment, "cooldown": request.get("cooldown")}
+    if adjustment is not None:
+        raise faults.validation("ScalingAdjustment is not supported by policy type StepScaling.")
+    aggregation = request.get("metric_aggregation_type") or "Average"
+    if aggregation not in AGGREGATIONS:
+        raise faults.validation(
+            f"{aggregation} is not a valid metric aggregation type. Valid types are {', '.join(AGGREGATIONS)}."
+        )
+    if adjustment_type == "ExactCapacity" and any(s["scaling_adjustment"] < 0 for s in steps):
+        raise faults.validation("ScalingAdjustment must not be negative with adjustment type ExactCapacity.")
+    return {**fields, "step_adjustments": checked_steps(steps), "metric_aggregation_type": aggregation}
+
+
+def checked_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """The steps without absent bounds, in the order given. Raises: ApiError ValidationError."""
+    if not 1 <= len(steps) <= MAX_STEPS:
+        raise faults.validation(f"A StepScaling policy needs between 1 and {MAX_STEPS} step adjustments.")
+    names = ("metric_interval_lower_bound", "metric_interval_upper_bound", "scaling_adjustment")
+    shown = [{n: s[n] for n in names if s.get(n) is not None} for s in steps]
+    lowers = [s.get(names[0]) for s in shown]
+    uppers = [s.get(names[1]) for s in shown]
+    if any(lo is None and up is None for lo, up in zip(lowers, uppers, strict=True)):
+        raise faults.validation("Both lower and upper bounds of a step adjustment cannot be left unspecified")
+    if any(lo is not None and up is not None and lo >= up for lo, up in zip(lowers, uppers, strict=True)):
+        raise faults.validation("The lower bound of a step adjustment must be less than its upper bound")
+    for bounds, side in ((lowers, "lower"), (uppers, "upper")):
+        if bounds.count(None) > 1:
+            raise faults.validation(
+                f"At most one StepAdjustment may have an unspecified {side} bound (i.e., {side} bound is null)"
+            )
+    if any(lo is not None and lo < 0 for lo in lowers) and None not in lowers:
+        raise faults.validation(
+            "There must be a StepAdjustment with an unspecified lower bound (i.e., lower bound is null) when one "
+            "StepAdjustment has a negative lower bound"
+        )
+    if any(up is not None and up > 0 for up in uppers) and None not in uppers:
+        raise faults.validation(
+            "There must be a StepAdjustment with an unspecified upper bound (i.e., upper bound is null) when one "
+            "StepAdjustment has a positive upper bound"
+        )
+    ordered = sorted(shown, key=lambda s: s.get(names[0], float("-inf")))
+    for lower, higher in itertools.pairwise(ordered):
+        ends, begins = lower.get(names[1], float("inf")), higher[names[0]]
+        if ends > begins:
+            raise faults.validation("StepAdjustment intervals can't overlap")
+        if ends < begins:
+            raise faults.validation("There can't be a gap between StepAdjustment intervals")
+    return shown
+
+
+def delete_policy(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Delete the policy; alarms that target tracking made go too, others only lose the action. Raises: ApiError."""
+    if request.get("auto_scaling_group_name"):
+        require_group(tx, call, request["auto_scaling_group_name"])
+    policy = find_policy(tx, call, request["policy_name"], request.get("auto_scaling_group_name"))
+    if policy is None:
+        raise faults.policy_unknown(request["policy_name"])
+    tx.delete(policy)
+    alarms.forget_policy(tx, call, policy)
+    return {}
+
+
+def execute_policy(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Act on a simple or step policy at once. Raises: ApiError ValidationError, ScalingActivityInProgress."""
+    name = request["policy_name"]
+    if request.get("auto_scaling_group_name"):
+        require_group(tx, call, request["auto_scaling_group_name"])
+    policy = find_policy(tx, call, name, request.get("auto_scaling_group_name"))
+    if policy is None:
+        raise faults.policy_unknown(name)
+    group = require_group(tx, call, policy.group_name)
+    if policy.policy_type not in ("SimpleScaling", "StepScaling"):
+        raise faults.validation(f"Policy type {policy.policy_type} is not supported by ExecutePolicy.")
+    if not policy.enabled:
+        raise faults.validation(f"The scaling policy {policy.policy_name} is disabled.")
+    metric, threshold = request.get("metric_value"), request.get("breach_threshold")
+    if policy.policy_type == "StepScaling" and (metric is None or threshold is None):
+        raise faults.validation("MetricValue and BreachThreshold are required for policies of type StepScaling.")
+    invocation = Invocation(policy, metric=metric, threshold=threshold)
+    honor = bool(request.get("honor_cooldown")) and policy.policy_type == "SimpleScaling"
+    try:
+        blocked = invoke(tx, call, group, [invocation], honor_cooldown=honor)
+    except NoStep as error:
+        raise faults.validation(
+            f"No step adjustment found for metric value [{metric}] and breach threshold {threshold}"
+        ) from error
+    if honor and blocked:
+        raise faults.cooling(group.id)
+    return {}

@@ -1,0 +1,293 @@
+"""Turns the settings of Create- and UpdateAutoScalingGroup into a group's fields, refusing what AWS refuses."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from elba.autoscaling import faults, launch_source, mixed
+from elba.autoscaling.resources import Group, LaunchConfiguration
+from elba.autoscaling.termination import POLICY_TYPES
+from elba.call import Call, Request
+from elba.ec2 import zones
+from elba.ec2.resources import Subnet
+from elba.store.interface import View
+
+HEALTH_CHECK_TYPES = ("EC2", "EBS", "ELB", "VPC_LATTICE")
+MAX_OVERRIDES = 40
+_LAMBDA = re.compile(r"arn:aws[a-z-]*:lambda:[^:]+:\d{12}:function:[A-Za-z0-9_-]+(:[A-Za-z0-9_-]+)?")
+
+NO_SOURCE = (
+    "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or "
+    "MixedInstancesPolicy parameter."
+)
+
+
+def launch_fields(view: View, call: Call, request: Request, *, required: bool) -> dict[str, Any]:
+    """`launch_configuration_name`, `launch_template`, `mixed_instances_policy`: the one given, the others cleared.
+
+    Empty if none is given and none is required. Raises: ApiError.
+    """
+    names = ("launch_configuration_name", "launch_template", "mixed_instances_policy", "instance_id")
+    given = [n for n in names if request.get(n)]
+    if len(given) > 1 or (required and not given):
+        raise faults.validation(NO_SOURCE)
+    fields: dict[str, Any] = {
+        "launch_configuration_name": "",
+        "launch_template": None,
+        "mixed_instances_policy": None,
+    }
+    if not given or given == ["instance_id"]:
+        return {}
+    if given == ["launch_configuration_name"]:
+        name = str(request["launch_configuration_name"]).rsplit("launchConfigurationName/", 1)[-1]
+        if view.get(LaunchConfiguration, call.account, call.region, name) is None:
+            raise faults.launch_configuration_unknown(name)
+        fields["launch_configuration_name"] = name
+    elif given == ["launch_template"]:
+        fields["launch_template"] = _template(view, call, request["launch_template"], typed=False)
+    else:
+        fields["mixed_instances_policy"] = _mixed(view, call, request["mixed_instances_policy"])
+    return fields
+
+
+def _template(view: View, call: Call, specification: dict[str, Any], *, typed: bool) -> dict[str, str]:
+    template, _, data = launch_source.resolve(view, call, specification)
+    if not data.get("image_id"):
+        raise faults.validation(f"{launch_source.INVALID_TEMPLATE}The request must contain the parameter ImageId")
+    if not typed and not data.get("instance_type") and not data.get("instance_requirements"):
+        raise faults.validation(f"{launch_source.INVALID_TEMPLATE}The request must contain the parameter InstanceType")
+    if typed and data.get("instance_market_options"):
+        raise faults.validation(
+            "Incompatible launch template: A launch template that specifies InstanceMarketOptions cannot be used "
+            "in a mixed instances policy."
+        )
+    return launch_source.specification_of(template, specification.get("version") or "")
+
+
+def _mixed(view: View, call: Call, given: dict[str, Any]) -> dict[str, Any]:
+    template = given.get("launch_template") or {}
+    specification = template.get("launch_template_specification")
+    if not specification:
+        raise faults.validation("Valid requests must contain either launchTemplateId or LaunchTemplateName")
+    overrides = [dict(o) for o in template.get("overrides") or []]
+    if len(overrides) > MAX_OVERRIDES:
+        raise faults.validation(f"The number of overrides must not exceed {MAX_OVERRIDES}.")
+    typed = bool(overrides) and all(o.get("instance_type") or o.get("instance_requirements") for o in overrides)
+    shown = _template(view, call, specification, typed=True)
+    if not typed:
+        _template(view, call, specification, typed=False)
+    weights = [o.get("weighted_capacity") for o in overrides]
+    if any(weights) and not all(weights):
+        raise faults.validation("All overrides must specify a weighted capacity or none of them may.")
+    for weight in weights:
+        if weight and not re.fullmatch(r"[1-9]\d{0,2}", weight):
+            raise faults.constraint(weight, "mixedInstancesPolicy.weightedCapacity", "be between 1 and 999")
+    for override in overrides:
+        if override.get("instance_type") and override.get("instance_requirements"):
+            raise faults.validation("An override may specify either InstanceType or InstanceRequirements, not both.")
+        if own := override.get("launch_template_specification"):
+            override["launch_template_specification"] = _template(view, call, own, typed=True)
+    wanted = given.get("instances_distribution") or {}
+    base, percentage = mixed.distribution(given)
+    if base < 0 or not 0 <= percentage <= 100:
+        raise faults.constraint(percentage, "mixedInstancesPolicy.instancesDistribution", "be between 0 and 100")
+    distribution = {
+        "on_demand_allocation_strategy": wanted.get("on_demand_allocation_strategy") or "prioritized",
+        "on_demand_base_capacity": base,
+        "on_demand_percentage_above_base_capacity": percentage,
+        "spot_allocation_strategy": wanted.get("spot_allocation_strategy") or "lowest-price",
+    }
+    if distribution["spot_allocation_strategy"] == "lowest-price":
+        distribution["spot_instance_pools"] = wanted.get("spot_instance_pools") or 2
+    if wanted.get("spot_max_price"):
+        distribution["spot_max_price"] = wanted["spot_max_price"]
+    policy: dict[str, Any] = {
+        "launch_template": {"launch_template_specification": shown},
+        "instances_distribution": distribution,
+    }
+    if overrides:
+        policy["launch_template"]["overrides"] = overrides
+    return policy
+
+
+def zone_fields(view: View, call: Call, request: Request, group: Group | None) -> dict[str, Any]:
+    """`availability_zones`, `subnet_ids`, `vpc_zone_identifier` as the request changes them. Raises: ApiError."""
+    named = list(request.get("availability_zones") or [])
+    if ids := request.get("availability_zone_ids"):
+        if named:
+            raise faults.validation("Specify either AvailabilityZones or AvailabilityZoneIds, not both.")
+        by_id = {zones.zone_id(z): z for z in zones.zone_names(call.region)}
+        for id_ in ids:
+            if id_ not in by_id:
+                raise faults.validation(f"Invalid availability zone ids: [{id_}]")
+        named = [by_id[i] for i in ids]
+    identifier = request.get("vpc_zone_identifier")
+    if not named and not identifier:
+        if group is None:
+            raise faults.validation("At least one Availability Zone or VPC Subnet is required.")
+        return {}
+    if unknown := [z for z in named if z not in zones.zone_names(call.region)]:
+        raise faults.validation(f"Invalid availability zones: [{', '.join(unknown)}]")
+    if identifier:
+        subnets = _subnets(view, call, identifier)
+        of_subnets = sorted({s.availability_zone for s in subnets})
+        if named and sorted(set(named)) != of_subnets:
+            raise faults.validation(
+                "The availability zones of the specified subnets and the Auto Scaling group do not match"
+            )
+        return {
+            "availability_zones": of_subnets,
+            "subnet_ids": [s.id for s in subnets],
+            "vpc_zone_identifier": ",".join(s.id for s in subnets),
+        }
+    if group is not None and group.vpc_zone_identifier:
+        # Zones alone narrow the group to those of its subnets that lie there.
+        of_group = [view.get(Subnet, call.account, call.region, s) for s in group.subnet_ids]
+        kept = [s for s in of_group if s is not None and s.availability_zone in named]
+        if {s.availability_zone for s in kept} != set(named):
+            raise faults.validation(
+                "The availability zones of the specified subnets and the Auto Scaling group do not match"
+            )
+        return {
+            "availability_zones": sorted(set(named)),
+            "subnet_ids": [s.id for s in kept],
+            "vpc_zone_identifier": ",".join(s.id for s in kept),
+        }
+    defaults = {s.availability_zone: s.id for s in view.all(Subnet, call.account, call.region) if s.default_for_az}
+    if missing := [z for z in named if z not in defaults]:
+        raise faults.validation(
+            f"No default subnet for availability zone: '{', '.join(missing)}'. "
+            "Please specify a subnet with VPCZoneIdentifier."
+        )
+    ordered = sorted(set(named))
+    return {
+        "availability_zones": ordered,
+        "subnet_ids": [defaults[z] for z in ordered],
+        "vpc_zone_identifier": "",
+    }
+
+
+def _subnets(view: View, call: Call, identifier: str) -> list[Subnet]:
+    ids = list(dict.fromkeys(i.strip() for i in identifier.split(",") if i.strip()))
+    found = [(i, view.get(Subnet, call.account, call.region, i)) for i in ids]
+    if absent := [i for i, s in found if s is None]:
+        raise faults.validation(f"The subnet ID '{absent[0]}' does not exist")
+    subnets = [s for _, s in found if s is not None]
+    if len({s.vpc_id for s in subnets}) > 1:
+        raise faults.validation("The subnets of an Auto Scaling group must all be in the same VPC.")
+    return subnets
+
+
+def plain_fields(request: Request) -> dict[str, Any]:
+    """All settings that stand for themselves, as given in the request. Raises: ApiError."""
+    fields: dict[str, Any] = {}
+    for name in ("default_cooldown", "health_check_grace_period"):
+        if request.get(name) is not None:
+            if request[name] < 0:
+                raise faults.constraint(request[name], _camel(name), "have value greater than or equal to 0")
+            fields[name] = request[name]
+    warmup = request.get("default_instance_warmup")
+    if warmup is not None:
+        if not -1 <= warmup <= 3600:
+            raise faults.constraint(warmup, "defaultInstanceWarmup", "have value between 0 and 3600")
+        fields["default_instance_warmup"] = None if warmup == -1 else warmup
+    if request.get("health_check_type"):
+        fields["health_check_types"] = _health_checks(request["health_check_type"])
+    if request.get("termination_policies"):
+        fields["termination_policies"] = _termination_policies(request["termination_policies"])
+    lifetime = request.get("max_instance_lifetime")
+    if lifetime is not None:
+        if lifetime and not 86400 <= lifetime <= 31536000:
+            raise faults.validation(
+                "Max instance lifetime must be 0 or between 86400 and 31536000 seconds (1 to 365 days)."
+            )
+        fields["max_instance_lifetime"] = lifetime or None
+    for name in (
+        "new_instances_protected_from_scale_in",
+        "capacity_rebalance",
+        "placement_group",
+        "context",
+        "desired_capacity_type",
+        "deletion_protection",
+        "capacity_reservation_specification",
+        "instance_lifecycle_policy",
+    ):
+        if request.get(name) is not None:
+            fields[name] = request[name]
+    if request.get("service_linked_role_arn"):
+        fields["service_linked_role_arn"] = request["service_linked_role_arn"]
+    if (maintenance := request.get("instance_maintenance_policy")) is not None:
+        fields["instance_maintenance_policy"] = _maintenance(maintenance)
+    if distribution := request.get("availability_zone_distribution"):
+        strategy = distribution.get("capacity_distribution_strategy") or "balanced-best-effort"
+        if strategy not in ("balanced-best-effort", "balanced-only"):
+            raise faults.constraint(
+                strategy,
+                "availabilityZoneDistribution.capacityDistributionStrategy",
+                "satisfy enum value set: [balanced-only, balanced-best-effort]",
+            )
+        fields["availability_zone_distribution"] = strategy
+    if (impairment := request.get("availability_zone_impairment_policy")) is not None:
+        if impairment.get("zonal_shift_enabled") and not impairment.get("impaired_zone_health_check_behavior"):
+            raise faults.validation("ImpairedZoneHealthCheckBehavior is required when ZonalShiftEnabled is true.")
+        fields["availability_zone_impairment_policy"] = dict(impairment)
+    return fields
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _health_checks(text: str) -> list[str]:
+    given = [part.strip() for part in text.split(",") if part.strip()]
+    if wrong := [t for t in given if t not in HEALTH_CHECK_TYPES]:
+        raise faults.validation(
+            f"Invalid health check type: {wrong[0]}. Valid types are {', '.join(HEALTH_CHECK_TYPES)}."
+        )
+    return list(dict.fromkeys(given))
+
+
+def _termination_policies(given: list[str]) -> list[str]:
+    functions = [p for p in given if p.startswith("arn:")]
+    for policy in given:
+        if policy in functions:
+            if not _LAMBDA.fullmatch(policy):
+                raise faults.validation(f"Invalid termination policy: {policy}")
+        elif policy not in POLICY_TYPES:
+            raise faults.validation(f"Invalid termination policy: {policy}")
+    if functions and (len(functions) > 1 or given[0] not in functions):
+        raise faults.validation("A Lambda function must be the first termination policy, and the only one.")
+    if "Default" in given[:-1]:
+        raise faults.validation("The Default termination policy must be the last one in the list.")
+    return list(given)
+
+
+def _maintenance(given: dict[str, int]) -> dict[str, int] | None:
+    low, high = given.get("min_healthy_percentage"), given.get("max_healthy_percentage")
+    if low is None or high is None:
+        raise faults.validation("MinHealthyPercentage and MaxHealthyPercentage must both be specified.")
+    if low == -1 and high == -1:
+        return None
+    if not 0 <= low <= 100 or not 100 <= high <= 200:
+        raise faults.validation(
+            "MinHealthyPercentage must be between 0 and 100, MaxHealthyPercentage between 100 and 200."
+        )
+    if high - low > 100:
+        raise faults.validation(
+            "The difference between MaxHealthyPercentage and MinHealthyPercentage cannot be greater than 100."
+        )
+    return {"min_healthy_percentage": low, "max_healthy_percentage": high}
+
+
+def check_sizes(minimum: int, maximum: int, desired: int) -> None:
+    """Raises: ApiError ValidationError unless minimum ≤ desired ≤ maximum."""
+    if minimum < 0:
+        raise faults.constraint(minimum, "minSize", "have value greater than or equal to 0")
+    if maximum < minimum:
+        raise faults.validation(f"Max bound, {maximum}, must be greater than or equal to min bound, {minimum}")
+    if not minimum <= desired <= maximum:
+        raise faults.validation(
+            f"Desired capacity:{desired} must be between the specified min size:{minimum} and max size:{maximum}"
+        )

@@ -1,0 +1,123 @@
+"""Mixed instances groups: how capacity divides into On-Demand and spot, and which type is launched next. Pure.
+
+Source: Auto Scaling user guide, "Auto Scaling groups with multiple instance types and purchase options".
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+
+def on_demand_units(capacity: int, base: int, percentage_above_base: int) -> int:
+    """How many of `capacity` units are On-Demand: the base, and a share of the rest, rounded up."""
+    fixed = min(capacity, base)
+    return fixed + -((fixed - capacity) * percentage_above_base // 100)
+
+
+def distribution(policy: Mapping[str, Any]) -> tuple[int, int]:
+    """(OnDemandBaseCapacity, OnDemandPercentageAboveBaseCapacity) of a MixedInstancesPolicy, with defaults."""
+    given: Mapping[str, Any] = policy.get("instances_distribution") or {}
+    base = given.get("on_demand_base_capacity")
+    percentage = given.get("on_demand_percentage_above_base_capacity")
+    return base or 0, 100 if percentage is None else percentage
+
+
+def overrides(policy: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    template: Mapping[str, Any] = policy.get("launch_template") or {}
+    return template.get("overrides") or []
+
+
+def weight_of(policy: Mapping[str, Any] | None, instance_type: str) -> int | None:
+    """The units an instance of this type stands for; None if the group has no weights."""
+    if policy is None:
+        return None
+    weighted = [o for o in overrides(policy) if o.get("weighted_capacity")]
+    for override in weighted:
+        if override.get("instance_type") == instance_type:
+            return int(override["weighted_capacity"])
+    return None
+
+
+def heaviest(policy: Mapping[str, Any] | None) -> int:
+    """The largest weight (1 without weights)."""
+    if policy is None:
+        return 1
+    return max((int(o["weighted_capacity"]) for o in overrides(policy) if o.get("weighted_capacity")), default=1)
+
+
+def next_is_spot(policy: Mapping[str, Any], capacity: int, on_demand: int) -> bool:
+    """Which purchase option the next launch should have, with `on_demand` units there already."""
+    base, percentage = distribution(policy)
+    return on_demand >= on_demand_units(capacity, base, percentage)
+
+
+def surplus(policy: Mapping[str, Any], capacity: int, on_demand: int, spot: int) -> str:
+    """The purchase option that has more than its share of `capacity`: "on-demand", "spot" or ""."""
+    base, percentage = distribution(policy)
+    share = on_demand_units(capacity, base, percentage)
+    if on_demand > share:
+        return "on-demand"
+    return "spot" if spot > capacity - share else ""
+
+
+def rank_of(policy: Mapping[str, Any] | None, instance_type: str) -> int:
+    """The type's place among the overrides; types that are not among them come last."""
+    if policy is None:
+        return 0
+    types = [o.get("instance_type") for o in overrides(policy)]
+    return types.index(instance_type) if instance_type in types else len(types)
+
+
+class TypeInfo(Protocol):
+    """What attribute-based selection looks at."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def vcpus(self) -> int: ...
+    @property
+    def memory_mib(self) -> int: ...
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def burstable(self) -> bool: ...
+
+
+def _within(value: float, bounds: Mapping[str, Any] | None) -> bool:
+    if not bounds:
+        return True
+    low, high = bounds.get("min"), bounds.get("max")
+    return (low is None or value >= low) and (high is None or value <= high)
+
+
+def _matches_any(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, p) for p in patterns)
+
+
+def matching_types(
+    requirements: Mapping[str, Any], types: Iterable[TypeInfo], architecture: str = "x86_64"
+) -> list[str]:
+    """Names of the types that meet InstanceRequirements, smallest first (Elba has no prices)."""
+    found = []
+    for type_ in types:
+        if type_.architecture != architecture:
+            continue
+        per_vcpu = type_.memory_mib / 1024 / type_.vcpus
+        if not _within(type_.vcpus, requirements.get("v_cpu_count")):
+            continue
+        if not _within(type_.memory_mib, requirements.get("memory_mi_b")):
+            continue
+        if not _within(per_vcpu, requirements.get("memory_gi_b_per_v_cpu")):
+            continue
+        burst = requirements.get("burstable_performance") or "excluded"
+        if (burst == "excluded" and type_.burstable) or (burst == "required" and not type_.burstable):
+            continue
+        if _matches_any(type_.name, requirements.get("excluded_instance_types") or []):
+            continue
+        allowed = requirements.get("allowed_instance_types")
+        if allowed and not _matches_any(type_.name, allowed):
+            continue
+        found.append((type_.vcpus, type_.memory_mib, type_.name))
+    return [name for _, _, name in sorted(found)]
