@@ -142,7 +142,7 @@ def _default_security_group(view: View, call: Call, vpc_id: str) -> list[str]:
 def _require_built(type_: str) -> None:
     if type_ != "application":
         raise ApiError(
-            "NotImplemented", f"Load balancers of type '{type_}' are not built yet in Elba; 'application' is.", 501
+            "OperationNotPermitted", f"Load balancers of type '{type_}' are not built yet in Elba; 'application' is."
         )
 
 

@@ -12,7 +12,7 @@ from elba.call import Answer, Call, Request
 from elba.ec2.resources import Vpc
 from elba.elbv2 import arns
 from elba.elbv2.answers import target_group_answer
-from elba.elbv2.commands.lookup import require_arn, require_target_group, validation_error
+from elba.elbv2.commands.lookup import invalid_configuration, require_arn, require_target_group, validation_error
 from elba.elbv2.commands.tags import parse_tags
 from elba.elbv2.limits import LIMITS
 from elba.elbv2.resources import Target, TargetGroup, TargetHealth
@@ -54,11 +54,9 @@ def require_target_group_name(name: str) -> None:
 def _require_built(target_type: str, protocol: str | None) -> None:
     if target_type == "alb" or (protocol and protocol not in _HTTP):
         what = f"target type '{target_type}'" if target_type == "alb" else f"protocol '{protocol}'"
-        raise ApiError(
-            "NotImplemented",
+        raise invalid_configuration(
             f"Target groups with {what} are for load balancers of type 'network' or 'gateway', which are not built yet "
-            "in Elba.",
-            501,
+            "in Elba."
         )
 
 

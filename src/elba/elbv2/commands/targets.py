@@ -151,7 +151,10 @@ def register_targets(tx: Transaction, call: Call, request: Request) -> Answer:
         zone = _ip_zone(tx, group, entry) if group.target_type == "ip" else ""
         id_ = arns.target_id(group.id, entry["id"], port)
         old = tx.get(Target, group.account, group.region, id_)
-        if old is None or old.draining_since:
+        if old is not None:
+            if old.draining_since:  # nodes never stopped checking it: it is as healthy as they know
+                new[id_] = msgspec.structs.replace(old, draining_since=0.0)
+        else:
             new[id_] = Target(
                 account=group.account,
                 region=group.region,
