@@ -34,7 +34,12 @@ async def real_parts(home: Home, settings: Settings, stack: contextlib.AsyncExit
     await store.open()
     stack.push_async_callback(store.close)
     pool = AddressPool(
-        account="elba", region="elba", id="slices", first=settings.first_slice, last=settings.last_slice
+        account="elba",
+        region="elba",
+        id="slices",
+        first=settings.first_slice + 1,
+        last=settings.last_slice,
+        elastic=settings.first_slice,  # Elastic IP addresses have a slice of their own
     )
     await store.write(lambda tx: tx.put(pool), "elba up")
     metrics = SeriesEngine(clock, home.series_file)
