@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -134,6 +135,7 @@ class _Parser:
             raise RuleError("expected ')'")
 
 
+@lru_cache(maxsize=4096)
 def parse_rule(source: str) -> Rule:
     """The rule. Raises: RuleError."""
     rule = _Parser(source).parse()

@@ -146,6 +146,11 @@ class _Parser:
         return name, equal, self._name()
 
 
+def parse_insights(source: str) -> Selection:
+    """The query. Raises: ExpressionError."""
+    return _Parser(source).parse()
+
+
 def _matches(selection: Selection, metric: Metric) -> bool:
     if metric.namespace != selection.namespace or metric.name != selection.metric_name:
         return False
@@ -159,7 +164,7 @@ def _matches(selection: Selection, metric: Metric) -> bool:
 
 def select(engine: SeriesEngine, owner: tuple[str, str], source: str, window: Window, period: int) -> list[TimeSeries]:
     """One series for each group. Raises: ExpressionError."""
-    selection = _Parser(source).parse()
+    selection = parse_insights(source)
     groups: dict[tuple[str, ...], dict[int, Bucket]] = {}
     for metric in engine.metrics(*owner):
         if not _matches(selection, metric):

@@ -14,11 +14,14 @@ from elba.cloudwatch.commands.alarms import (
 )
 from elba.cloudwatch.commands.composites import evaluate_composite, put_composite_alarm
 from elba.cloudwatch.commands.tags import tag_resource, untag_resource
-from elba.cloudwatch.commands.transitions import record_action
+from elba.cloudwatch.commands.transitions import change_state, emit_action, emit_actions, record_action
 
 __all__ = [
+    "change_state",
     "delete_alarms",
     "disable_alarm_actions",
+    "emit_action",
+    "emit_actions",
     "enable_alarm_actions",
     "evaluate_composite",
     "prune_history",

@@ -12,6 +12,7 @@ from typing import Any
 from elba.call import Call, Request
 from elba.cloudwatch.alarms import BAND_OPERATORS, STATIC_OPERATORS
 from elba.cloudwatch.expressions.parser import ExpressionError, functions, names, parse
+from elba.cloudwatch.insights import is_insights, parse_insights
 from elba.cloudwatch.limits import (
     combination,
     invalid,
@@ -242,11 +243,13 @@ def require_metrics(queries: Sequence[Mapping[str, Any]], band_id: str | None) -
     by_id = {q["id"]: q for q in queries}
     if band_id is not None:
         band = by_id.get(band_id)
-        if band is None or "ANOMALY_DETECTION_BAND" not in functions(parse(band.get("expression") or "0")):
+        expression = None if band is None else band.get("expression")
+        if not expression or is_insights(expression) or "ANOMALY_DETECTION_BAND" not in functions(parse(expression)):
             raise validation_error("ThresholdMetricId must be the Id of an ANOMALY_DETECTION_BAND expression.")
     returned = [q for q in queries if q.get("return_data") is not False and q["id"] != band_id]
     if len(returned) != 1:
         raise validation_error("Exactly one element of the metrics list should return data.")
+    expressions = [q for q in expressions if not is_insights(q["expression"])]
     for query in expressions:
         tree = parse(query["expression"])
         if "SEARCH" in functions(tree):
@@ -305,10 +308,11 @@ def require_queries(queries: Sequence[Mapping[str, Any]]) -> None:
 
 
 def require_expression(id_: str, expression: str) -> None:
-    if expression.lstrip()[:6].upper() == "SELECT":
-        return
     try:
-        parse(expression)
+        if is_insights(expression):
+            parse_insights(expression)
+        else:
+            parse(expression)
     except ExpressionError as error:
         raise validation_error(f"Error in expression '{id_}': {error}") from None
 
