@@ -376,6 +376,11 @@ impl LoadBalancer {
             .find(|(_, listener)| listener.port == port)
     }
 
+    /// The slots of the target groups that its rules name.
+    pub fn group_slots(&self) -> impl Iterator<Item = u32> + '_ {
+        self.references.iter().filter_map(|(_, slot)| *slot)
+    }
+
     pub fn address_in(&self, zone: &str) -> Option<IpAddr> {
         self.addresses
             .iter()
@@ -568,6 +573,19 @@ impl Compiled {
 /// An ARN that occurs twice: the snapshot says two things at once. Everything else that cannot be served is left
 /// out and named in `problems`.
 pub fn compile(snapshot: &protocol::Snapshot, previous: Option<&Compiled>) -> Result<Compiled, CompileError> {
+    compile_where(snapshot, previous, &|_| true)
+}
+
+/// As `compile`, when it is known that only the load balancers and target groups whose ARNs `may_differ` from
+/// `previous`: the others are not even compared, so that a small change to a large snapshot costs little.
+///
+/// # Errors
+/// As `compile`.
+pub fn compile_where(
+    snapshot: &protocol::Snapshot,
+    previous: Option<&Compiled>,
+    may_differ: &dyn Fn(&str) -> bool,
+) -> Result<Compiled, CompileError> {
     let scale = snapshot.node.clock.scale;
     let same_node = previous.is_some_and(|before| {
         before.node.zone == snapshot.node.zone && before.node.clock.scale == snapshot.node.clock.scale
@@ -578,16 +596,22 @@ pub fn compile(snapshot: &protocol::Snapshot, previous: Option<&Compiled>) -> Re
     let mut target_groups: Vec<Option<Arc<TargetGroup>>> = (0..slots).map(|_| None).collect();
     for group in &snapshot.target_groups {
         let before = previous.and_then(|before| before.target_group(&group.arn));
-        let unscaled = unscaled_group(group, scale);
-        let compiled = match before {
-            Some(before) if same_node && before.source == unscaled => before.clone(),
-            _ => Arc::new(compile_group(
-                unscaled,
-                &snapshot.node.zone,
-                before.map(Arc::as_ref),
-                &mut cut,
-                &mut problems,
-            )),
+        let kept = before.filter(|_| same_node && !may_differ(&group.arn));
+        let compiled = match kept {
+            Some(kept) => kept.clone(),
+            None => {
+                let unscaled = unscaled_group(group, scale);
+                match before {
+                    Some(before) if same_node && before.source == unscaled => before.clone(),
+                    _ => Arc::new(compile_group(
+                        unscaled,
+                        &snapshot.node.zone,
+                        before.map(Arc::as_ref),
+                        &mut cut,
+                        &mut problems,
+                    )),
+                }
+            }
         };
         target_groups[slot_by_arn[&group.arn] as usize] = Some(compiled);
     }
@@ -609,7 +633,7 @@ pub fn compile(snapshot: &protocol::Snapshot, previous: Option<&Compiled>) -> Re
             .and_then(|before| before.load_balancer(&balancer.arn))
             .filter(|before| {
                 same_node
-                    && before.source == *balancer
+                    && (!may_differ(&balancer.arn) || before.source == *balancer)
                     && before.references.iter().all(|(arn, slot)| resolve(arn) == *slot)
             });
         let compiled = match before {

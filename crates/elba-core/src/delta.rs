@@ -187,6 +187,22 @@ fn find_balancer(balancers: &[LoadBalancer], arn: &str) -> Result<usize, usize> 
     balancers.binary_search_by(|b| b.arn.as_str().cmp(arn))
 }
 
+/// The ARNs of all load balancers and target groups that `delta` names: no others differ after it.
+pub fn touched(delta: &Delta) -> HashSet<String> {
+    let balancers = delta
+        .put_load_balancers
+        .iter()
+        .map(|b| &b.arn)
+        .chain(&delta.removed_load_balancers);
+    let groups = delta
+        .put_target_groups
+        .iter()
+        .map(|g| &g.arn)
+        .chain(&delta.removed_target_groups);
+    let targets = delta.targets.iter().map(|change| &change.target_group);
+    balancers.chain(groups).chain(targets).cloned().collect()
+}
+
 /// Everything that could refuse `delta`, so that applying it cannot fail half-way.
 fn check(snapshot: &Snapshot, delta: &Delta) -> Result<(), ApplyError> {
     if delta.base != snapshot.version {
@@ -479,8 +495,17 @@ mod tests {
             let old = accept(a_snapshot(&mut random, round)).unwrap();
             let new = accept(a_snapshot(&mut random, round + 1)).unwrap();
             let mut state = old.clone();
-            let undo = apply(&mut state, diff(&old, &new)).unwrap();
+            let delta = diff(&old, &new);
+            let touched = touched(&delta);
+            let undo = apply(&mut state, delta).unwrap();
             assert_eq!(state, new);
+            for group in new
+                .target_groups
+                .iter()
+                .filter(|group| !touched.contains(&group.arn))
+            {
+                assert!(old.target_groups.contains(group), "untouched is unchanged");
+            }
             apply(&mut state, undo).unwrap();
             assert_eq!(state, old);
         }

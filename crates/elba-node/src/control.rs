@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use elba_core::compile::{compile, Compiled};
+use elba_core::compile::{compile, compile_where, Compiled};
 use elba_core::delta::{self, ApplyError};
 use elba_core::protocol::{Ack, Current, Delta, Down, Hello, Nack, Report, Snapshot, Up, PROTOCOL_VERSION};
 use serde_json::json;
@@ -403,11 +403,14 @@ impl Control {
             self.check_id(&node.id)?;
         }
         let stored = Change::Delta(Box::new(change.clone()));
+        let touched = delta::touched(&change);
         let undo = delta::apply(&mut self.snapshot, change).map_err(|error| match error {
             ApplyError::Base => error.to_string(),
             ApplyError::Invalid(reason) => reason,
         })?;
-        let compiled = compile(&self.snapshot, Some(&self.compiled.borrow()));
+        let compiled = compile_where(&self.snapshot, Some(&self.compiled.borrow()), &|arn| {
+            touched.contains(arn)
+        });
         match compiled {
             Ok(compiled) => self.install(compiled)?,
             Err(error) => {

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.integration
 class Shop:
     """A load balancer with one group of two origins, the second not registered."""
 
-    def __init__(self, make_origin: Callable[..., Origin], **node: object) -> None:
+    def __init__(self, make_origin: Callable[..., Origin], **node: Any) -> None:
         self.one, self.two = make_origin("one"), make_origin("two")
         self.address = an_address()
         self.port = a_free_port(self.address)
