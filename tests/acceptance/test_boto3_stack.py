@@ -76,7 +76,7 @@ def get(elba: Elba, name: str, port: int, times: int) -> list[tuple[int, str]]:
             for _ in range(times):
                 async with session.get(f"http://{name}:{port}/") as response:
                     await response.read()
-                    answers.append((response.status, response.headers.get("X-Elba-Instance", "")))
+                    answers.append((response.status, response.headers.get("X-Instance-Id", "")))
             return answers
 
     return asyncio.run(main())
@@ -93,7 +93,7 @@ def test_the_front_door_chooses_by_host_header(elba: Elba, stack: dict[str, Any]
     connection.request("GET", "/", headers={"Host": stack["balancer"]["DNSName"].upper()})
     response = connection.getresponse()
     assert response.status == 200
-    assert response.getheader("X-Elba-Instance")
+    assert response.getheader("X-Instance-Id")
     connection.close()
 
 

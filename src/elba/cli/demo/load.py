@@ -86,9 +86,10 @@ class Load:
                 if response.status != 200:
                     self._failed(f"HTTP {response.status}")
                     return
-                instance = response.headers.get("X-Elba-Instance", "")
-                zone = response.headers.get("X-Elba-Zone", "")
-                if not instance or not body:
+                instance = response.headers.get("X-Instance-Id", "")
+                said = dict(line.partition(" ")[::2] for line in body.decode().splitlines())
+                zone = said.get("zone", "")
+                if not instance or said.get("instance") != instance:
                     self._failed("an answer that no instance gave")
                     return
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
