@@ -1,0 +1,103 @@
+"""What zone nodes are told about their surroundings, out of the running server's settings (`Parts.settings`).
+
+| key            | meaning                                                       | default                       |
+|----------------|---------------------------------------------------------------|-------------------------------|
+| data_dir       | nodes live in `<data_dir>/nodes/<zone>`                        | required                      |
+| zones          | zone letters of each region, comma separated                   | a,b,c                         |
+| regions        | regions, comma separated                                       | us-east-1                     |
+| dns_addresses  | `address:port` list on which every node answers DNS            | none                          |
+| front_door     | address that serves every listener's port, by Host header      | 127.0.0.1; empty = none       |
+| node_workers   | worker threads per node, 0 = one per core                      | 0                             |
+| time_scale     | clock seconds per world second                                 | 1                             |
+| clock_origin   | world time at which both were equal                            | 0                             |
+| first_slice    | second octet of 127.0.0.0/8 for the nodes' liveness addresses  | from the data directory's name |
+| log_directory  | where access logs go, a folder per bucket                      | `<data_dir>/logs`             |
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from elba.dataplane.interface import Place
+from elba.dataplane.protocol import Node, NodeClock, Peer
+
+LIVENESS_PORT = 4554
+REPORTS_PER_MINUTE = 10
+REPORT_INTERVAL_LEAST, REPORT_INTERVAL_MOST = 0.1, 1.0
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """The table above, read."""
+
+    data_directory: Path
+    zones: tuple[str, ...]
+    regions: tuple[str, ...]
+    dns_addresses: tuple[str, ...]
+    front_door: str
+    workers: int
+    time_scale: float
+    clock_origin: float
+    first_slice: int
+    log_directory: Path
+
+    @classmethod
+    def read(cls, settings: Mapping[str, str]) -> FleetSettings:
+        directory = Path(settings["data_dir"])
+        given = settings.get("first_slice")
+        return cls(
+            data_directory=directory,
+            zones=_list(settings.get("zones", "a,b,c")),
+            regions=_list(settings.get("regions", "us-east-1")),
+            dns_addresses=_list(settings.get("dns_addresses", "")),
+            front_door=settings.get("front_door", "127.0.0.1"),
+            workers=int(settings.get("node_workers", "0")),
+            time_scale=float(settings.get("time_scale", "1")),
+            clock_origin=float(settings.get("clock_origin", "0")),
+            # Below the pool of VPC slices, so that it collides with no VPC of another Elba.
+            first_slice=int(given) if given else 2 + zlib.crc32(str(directory).encode()) % 12,
+            log_directory=Path(settings.get("log_directory") or directory / "logs"),
+        )
+
+    @property
+    def report_interval_seconds(self) -> float:
+        """Of the world's time: ten reports in a clock minute, but no more than ten a second nor fewer than one."""
+        wanted = 60 / self.time_scale / REPORTS_PER_MINUTE
+        return min(REPORT_INTERVAL_MOST, max(REPORT_INTERVAL_LEAST, wanted))
+
+    def place_names(self, region: str) -> list[str]:
+        """The region's zone names."""
+        return [region + letter for letter in self.zones]
+
+    def liveness_address(self, place: Place) -> str:
+        """Where a node's peers ask whether it is there: an address of its own, so that no port is ever taken."""
+        regions = self.regions if place.region in self.regions else (*self.regions, place.region)
+        every = [name for region in regions for name in self.place_names(region)]
+        number = every.index(place.zone) if place.zone in every else len(every)
+        third, fourth = divmod(number, 50)
+        spread = zlib.crc32(str(self.data_directory).encode()) % 4
+        return f"127.{self.first_slice}.{255 - third}.{fourth + 1 + 50 * spread}:{LIVENESS_PORT}"
+
+    def node(self, place: Place) -> Node:
+        """What the node at `place` is told of itself."""
+        others = [zone for zone in self.place_names(place.region) if zone != place.zone]
+        return Node(
+            id=place.zone,
+            zone=place.zone,
+            region=place.region,
+            clock=NodeClock(scale=self.time_scale, origin=self.clock_origin),
+            liveness=self.liveness_address(place),
+            dns=list(self.dns_addresses),
+            front_door=self.front_door,
+            peers=[Peer(zone=zone, address=self.liveness_address(Place(place.region, zone))) for zone in others],
+            workers=self.workers,
+            report_interval_seconds=self.report_interval_seconds,
+            log_directory=str(self.log_directory),
+        )
