@@ -47,8 +47,7 @@ class NodeFleet:
     """All zone nodes of one data directory. Settings: see `dataplane.settings`. Needs a running event loop."""
 
     def __init__(self, settings: Mapping[str, str], clock: Clock) -> None:
-        self._settings = FleetSettings.read(settings)
-        self._clock = clock
+        self._settings = FleetSettings.read(settings, clock)
         self._listeners: list[ReportListener] = []
         self._nodes: dict[Place, _Supervised] = {}
         self._health: dict[tuple[str, str], str] = {}

@@ -8,10 +8,10 @@
 | dns_addresses  | `address:port` list on which every node answers DNS            | none                          |
 | front_door     | address that serves every listener's port, by Host header      | 127.0.0.1; empty = none       |
 | node_workers   | worker threads per node, 0 = one per core                      | 0                             |
-| time_scale     | clock seconds per world second                                 | 1                             |
-| clock_origin   | world time at which both were equal                            | 0                             |
 | first_slice    | second octet of 127.0.0.0/8 for the nodes' liveness addresses  | from the data directory's name |
 | log_directory  | where access logs go, a folder per bucket                      | `<data_dir>/logs`             |
+
+The clock's scale and origin are those of the control plane's own clock.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from elba.clock import Clock
 from elba.dataplane.interface import Place
 from elba.dataplane.protocol import Node, NodeClock, Peer
 
@@ -33,6 +34,14 @@ def _list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def node_clock(clock: Clock) -> NodeClock:
+    """The same mapping of world time to clock time for a node: clock = origin + (world - origin) * scale."""
+    scale = clock.scale
+    if scale == 1.0:
+        return NodeClock()
+    return NodeClock(scale=scale, origin=(clock.now() - scale * clock.wall()) / (1 - scale))
+
+
 @dataclass(frozen=True, slots=True)
 class FleetSettings:
     """The table above, read."""
@@ -43,13 +52,12 @@ class FleetSettings:
     dns_addresses: tuple[str, ...]
     front_door: str
     workers: int
-    time_scale: float
-    clock_origin: float
+    clock: NodeClock
     first_slice: int
     log_directory: Path
 
     @classmethod
-    def read(cls, settings: Mapping[str, str]) -> FleetSettings:
+    def read(cls, settings: Mapping[str, str], clock: Clock) -> FleetSettings:
         directory = Path(settings["data_dir"])
         given = settings.get("first_slice")
         return cls(
@@ -59,8 +67,7 @@ class FleetSettings:
             dns_addresses=_list(settings.get("dns_addresses", "")),
             front_door=settings.get("front_door", "127.0.0.1"),
             workers=int(settings.get("node_workers", "0")),
-            time_scale=float(settings.get("time_scale", "1")),
-            clock_origin=float(settings.get("clock_origin", "0")),
+            clock=node_clock(clock),
             # Below the pool of VPC slices, so that it collides with no VPC of another Elba.
             first_slice=int(given) if given else 2 + zlib.crc32(str(directory).encode()) % 12,
             log_directory=Path(settings.get("log_directory") or directory / "logs"),
@@ -69,7 +76,7 @@ class FleetSettings:
     @property
     def report_interval_seconds(self) -> float:
         """Of the world's time: ten reports in a clock minute, but no more than ten a second nor fewer than one."""
-        wanted = 60 / self.time_scale / REPORTS_PER_MINUTE
+        wanted = 60 / self.clock.scale / REPORTS_PER_MINUTE
         return min(REPORT_INTERVAL_MOST, max(REPORT_INTERVAL_LEAST, wanted))
 
     def place_names(self, region: str) -> list[str]:
@@ -92,7 +99,7 @@ class FleetSettings:
             id=place.zone,
             zone=place.zone,
             region=place.region,
-            clock=NodeClock(scale=self.time_scale, origin=self.clock_origin),
+            clock=self.clock,
             liveness=self.liveness_address(place),
             dns=list(self.dns_addresses),
             front_door=self.front_door,
