@@ -68,7 +68,8 @@ _UBUNTU = "/aws/service/canonical/ubuntu/server/"
 _DATES = ("20250123", "20250218")
 """Two builds of each, so that "the newest" means something; SSM parameters name the second."""
 _SECONDS = {"20250123": 1737590400.0, "20250218": 1739836800.0}
-_TWO_YEARS_SECONDS = 2 * 365 * 86400.0
+_DEPRECATION_DATE = 4102444800.0
+"""2100-01-01: they have no successors that anybody should move to."""
 
 
 def _amazon(date: str) -> list[_BuiltIn]:
@@ -185,7 +186,7 @@ def _built_in(region: str) -> tuple[dict[str, ImageInfo], dict[str, str]]:
                 snapshot_id=f"snap-0{digest[16:32]}",
                 public=True,
                 ssm_parameter=one.parameters[0] if date == _DATES[-1] else "",
-                deprecation_date=created + _TWO_YEARS_SECONDS,
+                deprecation_date=_DEPRECATION_DATE,
             )
             images[image.id] = image
             parameters.update(dict.fromkeys(one.parameters, image.id))
