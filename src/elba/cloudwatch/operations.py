@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from elba.call import Answer, Request
 from elba.cloudwatch import commands
+from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.ingest import parse_metric_data
-from elba.cloudwatch.queries import alarms, data, metrics
+from elba.cloudwatch.queries import alarms, dashboards, data, detectors, metrics
 from elba.cloudwatch.series import SeriesEngine
 from elba.context import Context
 
@@ -83,3 +84,35 @@ async def untag_resource(ctx: Context, request: Request) -> Answer:
 
 async def list_tags_for_resource(ctx: Context, request: Request) -> Answer:
     return alarms.list_tags_for_resource(ctx.view, ctx.call, request)
+
+
+async def put_dashboard(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_dashboard, request)
+
+
+async def get_dashboard(ctx: Context, request: Request) -> Answer:
+    return dashboards.get_dashboard(ctx.view, ctx.call, request)
+
+
+async def list_dashboards(ctx: Context, request: Request) -> Answer:
+    return dashboards.list_dashboards(ctx.view, ctx.call, request)
+
+
+async def delete_dashboards(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_dashboards, request)
+
+
+async def put_anomaly_detector(ctx: Context, request: Request) -> Answer:
+    answer = await ctx.write(commands.put_anomaly_detector, request)
+    bands_of(_engine(ctx), ctx.view).forget()
+    return answer
+
+
+async def describe_anomaly_detectors(ctx: Context, request: Request) -> Answer:
+    return detectors.describe_anomaly_detectors(_engine(ctx), ctx.view, ctx.call, request)
+
+
+async def delete_anomaly_detector(ctx: Context, request: Request) -> Answer:
+    answer = await ctx.write(commands.delete_anomaly_detector, request)
+    bands_of(_engine(ctx), ctx.view).forget()
+    return answer

@@ -270,6 +270,11 @@ class Metric:
     def newest(self) -> int:
         return max((s.newest for s in self.series.values()), default=0)
 
+    def points_since(self, start: float) -> int:
+        """How many buckets of any length and unit begin at or after `start`."""
+        tiers = (tier for series in self.series.values() for tier in series.tiers if tier is not None)
+        return sum(len(tier.starts) - bisect_left(tier.starts, max(0, math.ceil(start))) for tier in tiers)
+
     def add(
         self,
         now: float,

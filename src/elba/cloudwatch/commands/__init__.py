@@ -13,19 +13,25 @@ from elba.cloudwatch.commands.alarms import (
     set_alarm_state,
 )
 from elba.cloudwatch.commands.composites import evaluate_composite, put_composite_alarm
+from elba.cloudwatch.commands.dashboards import delete_dashboards, put_dashboard
+from elba.cloudwatch.commands.detectors import delete_anomaly_detector, put_anomaly_detector
 from elba.cloudwatch.commands.tags import tag_resource, untag_resource
 from elba.cloudwatch.commands.transitions import change_state, emit_action, emit_actions, record_action
 
 __all__ = [
     "change_state",
     "delete_alarms",
+    "delete_anomaly_detector",
+    "delete_dashboards",
     "disable_alarm_actions",
     "emit_action",
     "emit_actions",
     "enable_alarm_actions",
     "evaluate_composite",
     "prune_history",
+    "put_anomaly_detector",
     "put_composite_alarm",
+    "put_dashboard",
     "put_metric_alarm",
     "record_action",
     "set_alarm_state",

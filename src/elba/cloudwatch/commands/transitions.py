@@ -78,11 +78,17 @@ def configuration_of(alarm: Alarm | CompositeAlarm) -> dict[str, object]:
         "alarmName": alarm.id,
         "alarmArn": alarm.arn,
         **{
-            _camel(name): value
+            _camel(name): _camel_all(value)
             for name, value in msgspec.structs.asdict(alarm).items()
             if name not in left_out and value is not None
         },
     }
+
+
+def _camel_all(value: object) -> object:
+    if isinstance(value, dict):
+        return {_camel(str(name)): _camel_all(each) for name, each in value.items() if each is not None}
+    return [_camel_all(each) for each in value] if isinstance(value, list) else value
 
 
 def _camel(name: str) -> str:

@@ -1,0 +1,162 @@
+"""Dashboards: their bodies are kept as sent, and checked for what a console could not draw."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from elba.call import Answer, Call, Request
+from elba.cloudwatch.commands.tags import GLOBAL
+from elba.cloudwatch.limits import invalid, require_tags
+from elba.cloudwatch.resources import Dashboard
+from elba.errors import ApiError
+from elba.store.interface import Transaction
+
+BODY_MOST_BYTES = 1024 * 1024
+WIDGETS_MOST = 500
+METRICS_MOST = 2500
+DELETED_MOST = 100
+COLUMNS = 24
+HEIGHT_MOST = 1000
+WIDGET_TYPES = frozenset(("metric", "text", "log", "alarm", "explorer", "number", "custom", "html", "trace", "map"))
+VIEWS = frozenset(("timeSeries", "singleValue", "gauge", "bar", "pie", "table"))
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+Message = dict[str, str]
+
+
+def _message(path: str, text: str) -> Message:
+    return {"data_path": path, "message": text}
+
+
+def check_body(body: str) -> tuple[list[Message], list[Message]]:
+    """(errors, warnings) of a dashboard's body: errors refuse it, warnings are told."""
+    if len(body.encode()) > BODY_MOST_BYTES:
+        return [_message("/", f"The dashboard body is larger than {BODY_MOST_BYTES} bytes")], []
+    try:
+        document: Any = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        return [_message("/", f"The dashboard body is not valid JSON: {error}")], []
+    widgets = document.get("widgets") if isinstance(document, dict) else None
+    if not isinstance(widgets, list):
+        return [_message("/widgets", "The dashboard body has no array of widgets")], []
+    if len(widgets) > WIDGETS_MOST:
+        return [_message("/widgets", f"A dashboard can have at most {WIDGETS_MOST} widgets")], []
+    errors: list[Message] = []
+    warnings: list[Message] = []
+    metrics = 0
+    for i, widget in enumerate(widgets):
+        path = f"/widgets/{i}"
+        if not isinstance(widget, dict):
+            errors.append(_message(path, "A widget must be an object"))
+            continue
+        _check_widget(path, widget, errors, warnings)
+        properties = widget.get("properties")
+        rows = properties.get("metrics") if isinstance(properties, dict) else None
+        metrics += len(rows) if isinstance(rows, list) else 0
+    if metrics > METRICS_MOST:
+        errors.append(_message("/widgets", f"A dashboard can have at most {METRICS_MOST} metrics"))
+    return errors, warnings
+
+
+def _check_widget(path: str, widget: Mapping[str, Any], errors: list[Message], warnings: list[Message]) -> None:
+    type_ = widget.get("type")
+    if type_ is None:
+        errors.append(_message(f"{path}/type", "A widget must have a type"))
+    elif type_ not in WIDGET_TYPES:
+        errors.append(_message(f"{path}/type", f"The widget type {type_} is not known"))
+    for member, least, most in (
+        ("x", 0, COLUMNS - 1),
+        ("y", 0, None),
+        ("width", 1, COLUMNS),
+        ("height", 1, HEIGHT_MOST),
+    ):
+        value = widget.get(member)
+        if value is None:
+            continue
+        if not isinstance(value, int) or value < least or (most is not None and value > most):
+            bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
+            errors.append(_message(f"{path}/{member}", f"{member} must be a whole number {bounds}"))
+    properties = widget.get("properties")
+    if not isinstance(properties, dict):
+        errors.append(_message(f"{path}/properties", "A widget must have properties"))
+        return
+    if type_ == "text" and not isinstance(properties.get("markdown"), str):
+        errors.append(_message(f"{path}/properties/markdown", "A text widget must have markdown"))
+    if type_ == "alarm" and not isinstance(properties.get("alarms"), list):
+        errors.append(_message(f"{path}/properties/alarms", "An alarm widget must have alarms"))
+    if type_ == "metric":
+        _check_metric_widget(f"{path}/properties", properties, errors, warnings)
+
+
+def _check_metric_widget(
+    path: str, properties: Mapping[str, Any], errors: list[Message], warnings: list[Message]
+) -> None:
+    rows = properties.get("metrics")
+    if rows is None:
+        if not isinstance(properties.get("annotations"), dict):
+            errors.append(_message(f"{path}/metrics", "A metric widget must have metrics or annotations"))
+    elif not isinstance(rows, list):
+        errors.append(_message(f"{path}/metrics", "metrics must be an array"))
+    else:
+        for i, row in enumerate(rows):
+            if not isinstance(row, list) or not row:
+                errors.append(_message(f"{path}/metrics/{i}", "A metric must be an array that is not empty"))
+    if properties.get("view") not in (None, *VIEWS):
+        errors.append(_message(f"{path}/view", f"The view {properties['view']} is not known"))
+    if "region" not in properties:
+        warnings.append(_message(f"{path}/region", "A metric widget should name its region"))
+
+
+def require_dashboard_name(name: str | None) -> str:
+    if name is None or _NAME.fullmatch(name) is None:
+        raise invalid(f"The value {name or ''} for parameter DashboardName is invalid: it takes A-Z a-z 0-9 _ -.")
+    return name
+
+
+def dashboard_arn(call: Call, name: str) -> str:
+    return call.arn("cloudwatch", f"dashboard/{name}", global_=True)
+
+
+def put_dashboard(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Create or replace. Raises: ApiError InvalidParameterInput with the messages, InvalidParameterValue."""
+    name = require_dashboard_name(request.get("dashboard_name"))
+    body = request.get("dashboard_body") or ""
+    errors, warnings = check_body(body)
+    if errors:
+        text = f"The dashboard body is invalid, there are {len(errors)} validation errors: " + "; ".join(
+            f"{e['data_path']}: {e['message']}" for e in errors[:10]
+        )
+        raise ApiError("InvalidParameterInput", text, 400, fields={"dashboard_validation_messages": errors})
+    old = tx.get(Dashboard, call.account, GLOBAL, name)
+    tx.put(
+        Dashboard(
+            account=call.account,
+            region=GLOBAL,
+            id=name,
+            arn=dashboard_arn(call, name),
+            body=body,
+            last_modified=call.now,
+            tags=require_tags(request.get("tags")) if old is None else old.tags,
+        )
+    )
+    return {"dashboard_validation_messages": warnings}
+
+
+def require_dashboard(found: Dashboard | None, name: str) -> Dashboard:
+    if found is None:
+        raise ApiError("ResourceNotFound", f"Dashboard {name} does not exist", 404)
+    return found
+
+
+def delete_dashboards(tx: Transaction, call: Call, request: Request) -> Answer:
+    """All of the named, or none. Raises: ApiError ResourceNotFound, InvalidParameterValue."""
+    names = list(dict.fromkeys(request.get("dashboard_names") or ()))
+    if not 1 <= len(names) <= DELETED_MOST:
+        raise invalid(f"The parameter DashboardNames must hold 1 to {DELETED_MOST} names.")
+    for name in names:
+        tx.delete(require_dashboard(tx.get(Dashboard, call.account, GLOBAL, name), name))
+    return {}
