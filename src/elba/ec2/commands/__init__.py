@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from elba.ec2.commands.launch import launch, run_instances
 from elba.ec2.commands.launch_templates import merge_launch_template, resolve_launch_template
+from elba.ec2.commands.launches import launch, run_instances
 from elba.ec2.commands.lifecycle import (
     forget_terminated,
     reboot,

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
-from elba.ec2.commands.launch import check_groups, metadata_settings
+from elba.ec2.commands.launches import check_groups, metadata_settings
 from elba.ec2.faults import invalid, missing, require, require_all
 from elba.ec2.instance_types import find_type
 from elba.ec2.queries.instances import render_metadata_options, volumes_of
@@ -237,3 +237,16 @@ def _set_credits(tx: Transaction, call: Call, id_: str, credits: str) -> tuple[s
         )
     tx.put(replace(instance, cpu_credits=credits))
     return None
+
+
+def reset_instance_attribute(tx: Transaction, call: Call, request: Request) -> Answer:
+    """`sourceDestCheck` is true again; kernels and RAM disks were never anything else."""
+    attribute = request.get("attribute")
+    if attribute not in ("sourceDestCheck", "kernel", "ramdisk"):
+        raise invalid(attribute, "attribute")
+    if attribute != "sourceDestCheck":
+        _require_stopped(require(tx, call, Instance, request["instance_id"]))
+        return {}
+    return modify_instance_attribute(
+        tx, call, {"instance_id": request["instance_id"], "source_dest_check": {"value": True}}
+    )

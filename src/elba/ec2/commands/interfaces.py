@@ -7,8 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
-from elba.ec2.addresses import allocate_interface, release_interface, take_address
-from elba.ec2.commands.launch import check_groups
+from elba.ec2.addresses import allocate_interface, free_address, release_interface, take_address
+from elba.ec2.commands.launches import check_groups
 from elba.ec2.faults import missing, require
 from elba.ec2.idempotency import once
 from elba.ec2.queries.interfaces import render_interface
@@ -191,3 +191,20 @@ def assign_private_ip_addresses(tx: Transaction, call: Call, request: Request) -
         "network_interface_id": interface.id,
         "assigned_private_ip_addresses": [{"private_ip_address": address} for address in new],
     }
+
+
+def unassign_private_ip_addresses(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Raises: ApiError InvalidParameterValue for an address that is not one of its secondary ones."""
+    interface = require(tx, call, NetworkInterface, request["network_interface_id"])
+    subnet = require(tx, call, Subnet, interface.subnet_id)
+    kept = list(interface.secondary_private_ip_addresses)
+    for address in request.get("private_ip_addresses") or ():
+        if address not in kept:
+            raise ApiError(
+                "InvalidParameterValue",
+                f"Some of the specified addresses are not assigned to interface {interface.id}",
+            )
+        kept.remove(address)
+        free_address(tx, subnet, address)
+    tx.put(replace(interface, secondary_private_ip_addresses=kept))
+    return {}
