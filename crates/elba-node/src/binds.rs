@@ -10,6 +10,7 @@ use elba_core::compile::Bind;
 use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::handover::Listeners;
 use crate::log;
 use crate::problems::Problems;
 use crate::worker::{BindId, Workers};
@@ -17,9 +18,17 @@ use crate::worker::{BindId, Workers};
 /// The kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 65535;
 
+struct Bound {
+    id: BindId,
+    /// The same sockets, kept to be handed to a successor; to be dropped before `unlisten` or `drain`.
+    duplicates: Vec<TcpListener>,
+}
+
 pub struct Binds {
     wanted: BTreeSet<Bind>,
-    bound: BTreeMap<Bind, BindId>,
+    bound: BTreeMap<Bind, Bound>,
+    /// Sockets of a predecessor that are still to be taken up.
+    inherited: BTreeMap<Bind, Vec<TcpListener>>,
     next: BindId,
     problems: Problems,
 }
@@ -45,10 +54,11 @@ fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
 }
 
 impl Binds {
-    pub fn new(problems: Problems) -> Self {
+    pub fn new(inherited: Listeners, problems: Problems) -> Self {
         Binds {
             wanted: BTreeSet::new(),
             bound: BTreeMap::new(),
+            inherited: inherited.into_iter().collect(),
             next: 1,
             problems,
         }
@@ -60,10 +70,11 @@ impl Binds {
         self.retry(workers);
         // After the new ones: an address that only changed hands is never without a listener.
         let wanted = &self.wanted;
-        self.bound.retain(|bind, id| {
+        self.bound.retain(|bind, bound| {
             let stays = wanted.contains(bind);
             if !stays {
-                workers.unlisten(*id);
+                bound.duplicates.clear();
+                workers.unlisten(bound.id);
                 log::info("unbound", json!({"address": bind.address.to_string()}));
             }
             stays
@@ -81,12 +92,13 @@ impl Binds {
         let known = self.problems.all();
         let mut failed = Vec::new();
         for wanted in missing {
-            match bind(wanted.address, workers.count()) {
-                Ok(listeners) => {
-                    workers.listen(self.next, listeners, wanted.serves.clone());
-                    log::info("bound", json!({"address": wanted.address.to_string()}));
-                    self.bound.insert(wanted, self.next);
+            match self.open(&wanted, workers.count()) {
+                Ok((listeners, duplicates)) => {
+                    let id = self.next;
                     self.next += 1;
+                    workers.listen(id, listeners, wanted.serves.clone());
+                    log::info("bound", json!({"address": wanted.address.to_string()}));
+                    self.bound.insert(wanted, Bound { id, duplicates });
                 }
                 Err(error) => {
                     let text = format!("cannot bind {}: {error}", wanted.address);
@@ -101,6 +113,44 @@ impl Binds {
             }
         }
         self.problems.replace("bind.", failed);
+        // What the predecessor served and this configuration does not want is closed.
+        self.inherited.clear();
+    }
+
+    /// The sockets of one address, inherited ones first, and their duplicates.
+    fn open(&mut self, wanted: &Bind, count: usize) -> io::Result<(Vec<TcpListener>, Vec<TcpListener>)> {
+        let mut listeners = self.inherited.remove(wanted).unwrap_or_default();
+        listeners.truncate(count);
+        if listeners.len() < count {
+            listeners.extend(bind(wanted.address, count - listeners.len())?);
+        }
+        let duplicates = listeners
+            .iter()
+            .map(TcpListener::try_clone)
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok((listeners, duplicates))
+    }
+
+    /// All sockets, for a successor.
+    ///
+    /// # Errors
+    /// When file descriptors are short.
+    pub fn listeners(&self) -> io::Result<Listeners> {
+        let copy = |sockets: &[TcpListener]| {
+            sockets
+                .iter()
+                .map(TcpListener::try_clone)
+                .collect::<io::Result<Vec<TcpListener>>>()
+        };
+        self.bound
+            .iter()
+            .map(|(bind, bound)| Ok((bind.clone(), copy(&bound.duplicates)?)))
+            .collect()
+    }
+
+    /// Leaves the sockets to the workers alone, before they drain.
+    pub fn release(&mut self) {
+        self.bound.values_mut().for_each(|bound| bound.duplicates.clear());
     }
 
     pub fn is_complete(&self) -> bool {

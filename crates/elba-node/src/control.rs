@@ -2,7 +2,7 @@
 //! force, and reports. One thread; it outlives any control plane.
 
 use std::collections::BTreeSet;
-use std::io;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,12 @@ use tokio::time::{sleep_until, Instant};
 use crate::binds::Binds;
 use crate::config_store::{Change, Writer};
 use crate::counters::Counters;
+use crate::handover::{Door, Leftover, Listeners, Stream};
 use crate::peers::DownZones;
 use crate::problems::Problems;
 use crate::report::{cpu_seconds, Pending};
 use crate::worker::Workers;
-use crate::{clock, health, link, log};
+use crate::{clock, health, instance, link, log};
 
 const BIND_RETRY: Duration = Duration::from_secs(1);
 /// Changes of health that come together are told together.
@@ -37,10 +38,15 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What the loop is told by its tasks. A connection's events carry its number: those of a replaced one are void.
 enum Event {
-    Accepted(UnixStream),
     Message(u64, Box<Down>),
     Written(u64),
     Lost(u64, String),
+    /// A successor asks for the sockets; has served on them; has gone away.
+    SuccessorAsks(Stream),
+    SuccessorServes(Stream),
+    SuccessorGone(String),
+    /// What a predecessor counted last.
+    Leftover(Leftover),
     Drained,
 }
 
@@ -69,7 +75,10 @@ impl Drop for Connection {
 pub struct Parts {
     pub id: String,
     pub control_path: PathBuf,
-    pub listener: UnixListener,
+    pub folder: PathBuf,
+    /// None = held by the predecessor
+    pub lock: Option<File>,
+    pub predecessor: Option<(Stream, Listeners)>,
     pub stored: Option<Snapshot>,
     pub store: Writer,
     pub compiled: watch::Sender<Arc<Compiled>>,
@@ -87,7 +96,10 @@ struct Control {
     workers: Option<Workers>,
     counters: Arc<Counters>,
     binds: Binds,
-    store: Writer,
+    folder: PathBuf,
+    lock: Option<File>,
+    /// None while a successor has the files
+    store: Option<Writer>,
     health: health::Table,
     down: watch::Receiver<DownZones>,
     stopping: watch::Sender<bool>,
@@ -107,20 +119,24 @@ struct Control {
     in_flight: Option<Pending>,
     health_is_stored: bool,
     is_draining: bool,
+    is_handing_over: bool,
+    /// serves in our place
+    successor: Option<Stream>,
 }
 
 /// Runs the node until it is told to end and has drained.
 ///
 /// # Errors
-/// When signals cannot be listened for.
-pub async fn run(parts: Parts) -> io::Result<()> {
+/// When signals or the control socket cannot be listened on, or a predecessor does not make way.
+pub async fn run(parts: Parts) -> Result<(), String> {
     use tokio::signal::unix::{signal, SignalKind};
+    let signal = |kind| signal(kind).map_err(|error| format!("cannot take signals: {error}"));
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Taken and ignored: a closed terminal does not end a node.
     let mut hang_up = signal(SignalKind::hangup())?;
 
     let (events, mut received) = mpsc::unbounded_channel();
-    tokio::task::spawn_local(accept_for_ever(parts.listener, events.clone()));
+    let (predecessor, inherited) = parts.predecessor.unzip();
     let mut health_changes = parts.health.subscribe();
     let mut control = Control {
         id: parts.id,
@@ -129,8 +145,10 @@ pub async fn run(parts: Parts) -> io::Result<()> {
         compiled: parts.compiled,
         workers: None,
         counters: Counters::new(),
-        binds: Binds::new(parts.problems.clone()),
-        store: parts.store,
+        binds: Binds::new(inherited.unwrap_or_default(), parts.problems.clone()),
+        folder: parts.folder,
+        lock: parts.lock,
+        store: Some(parts.store),
         health: parts.health,
         down: parts.down,
         stopping: parts.stopping,
@@ -146,10 +164,20 @@ pub async fn run(parts: Parts) -> io::Result<()> {
         in_flight: None,
         health_is_stored: true,
         is_draining: false,
+        is_handing_over: false,
+        successor: None,
     };
     if let Some(stored) = parts.stored {
         control.load_stored(stored);
     }
+    if let Some(predecessor) = predecessor {
+        control.replace_predecessor(predecessor)?;
+    }
+    let path = &parts.control_path;
+    let listener = link::listen(path).await;
+    let mut listener =
+        Some(listener.map_err(|error| format!("cannot listen on {}: {error}", path.display()))?);
+    control.wait_for_successor();
     let mut bind_retry = Instant::now() + BIND_RETRY;
     let mut health_store = Instant::now() + HEALTH_STORE_INTERVAL;
     let mut health_due: Option<Instant> = None;
@@ -161,6 +189,7 @@ pub async fn run(parts: Parts) -> io::Result<()> {
                 Event::Drained => break,
                 event => control.handle(event),
             },
+            stream = accept(listener.as_ref()) => control.connect(stream),
             _ = terminate.recv() => if control.handle_signal("SIGTERM") { break },
             _ = interrupt.recv() => if control.handle_signal("SIGINT") { break },
             _ = hang_up.recv() => log::info("hang_up_ignored", json!({})),
@@ -181,20 +210,26 @@ pub async fn run(parts: Parts) -> io::Result<()> {
                 control.store_health();
             }
         }
+        if control.successor.is_some() && listener.is_some() {
+            listener = None;
+            control.make_way(&mut received).await;
+        }
     }
     control.finish(&mut received).await;
-    let _ = std::fs::remove_file(&parts.control_path);
+    if listener.is_some() {
+        let _ = std::fs::remove_file(&parts.control_path);
+    }
     Ok(())
 }
 
-async fn accept_for_ever(listener: UnixListener, events: mpsc::UnboundedSender<Event>) {
+/// The next connection; never, without a listener.
+async fn accept(listener: Option<&UnixListener>) -> UnixStream {
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                if events.send(Event::Accepted(stream)).is_err() {
-                    return;
-                }
-            }
+            Ok((stream, _)) => return stream,
             Err(error) => {
                 log::warning("control_accept_failed", json!({"reason": error.to_string()}));
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -224,7 +259,6 @@ impl Control {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Accepted(stream) => self.connect(stream),
             Event::Message(number, message) if self.is_current(number) => self.handle_message(*message),
             Event::Written(number) if self.is_current(number) => {
                 self.in_flight = None;
@@ -233,6 +267,10 @@ impl Control {
                 }
             }
             Event::Lost(number, reason) if self.is_current(number) => self.disconnect(&reason),
+            Event::SuccessorAsks(stream) => self.hand_over(stream),
+            Event::SuccessorServes(stream) => self.successor = Some(stream),
+            Event::SuccessorGone(reason) => self.go_on(&reason),
+            Event::Leftover(leftover) => self.pending.add(leftover.load_balancers, leftover.targets),
             _ => {}
         }
     }
@@ -369,6 +407,9 @@ impl Control {
         if self.is_draining {
             return Err("the node is shutting down".into());
         }
+        if self.is_handing_over {
+            return Err("the node is being replaced by a successor".into());
+        }
         Ok(())
     }
 
@@ -391,7 +432,7 @@ impl Control {
         self.snapshot = snapshot;
         self.install(compiled)?;
         if is_news {
-            self.store.put(Change::Snapshot(Box::new(self.snapshot.clone())));
+            self.put(Change::Snapshot(Box::new(self.snapshot.clone())));
             log::info("config_installed", json!({"version": self.version()}));
         }
         Ok(())
@@ -420,7 +461,7 @@ impl Control {
                 return Err(error.to_string());
             }
         }
-        self.store.put(stored);
+        self.put(stored);
         log::debug("config_changed", json!({"version": self.version()}));
         Ok(())
     }
@@ -448,9 +489,6 @@ impl Control {
         self.problems
             .replace("config.", compiled.problems.iter().cloned());
         let compiled = Arc::new(compiled);
-        for target in &compiled.cut {
-            target.set_cut(true);
-        }
         workers.install(compiled.clone());
         self.binds.reconcile(compiled.binds(), workers);
         self.compiled.send_replace(compiled);
@@ -469,8 +507,22 @@ impl Control {
 
     fn store_health(&mut self) {
         if !self.health_is_stored {
-            self.store.put(Change::Health(self.health.all()));
+            self.put(Change::Health(self.health.all()));
             self.health_is_stored = true;
+        }
+    }
+
+    fn put(&self, change: Change) {
+        if let Some(store) = &self.store {
+            store.put(change);
+        }
+    }
+
+    /// Writes all that is known, now; nothing is written any more afterwards.
+    fn finish_store(&mut self) {
+        self.store_health();
+        if let Some(store) = self.store.take() {
+            store.finish();
         }
     }
 
@@ -551,6 +603,7 @@ impl Control {
         }
         log::info("draining", json!({"limit_seconds": limit.as_secs_f64()}));
         self.stopping.send_replace(true);
+        self.binds.release();
         let events = self.events.clone();
         let Some(workers) = self.workers.take() else {
             let _ = events.send(Event::Drained);
@@ -569,8 +622,106 @@ impl Control {
         }
     }
 
+    /// Lets successors ask, on a thread of its own.
+    fn wait_for_successor(&self) {
+        let events = self.events.clone();
+        let folder = self.folder.clone();
+        let waiting = Door::open(&folder).and_then(|door| {
+            std::thread::Builder::new()
+                .name("elba-handover".into())
+                .spawn(move || {
+                    while let Ok(successor) = door.wait() {
+                        if events.send(Event::SuccessorAsks(successor)).is_err() {
+                            return;
+                        }
+                    }
+                })
+        });
+        if let Err(error) = waiting {
+            log::warning("handover_unavailable", json!({"reason": error.to_string()}));
+        }
+    }
+
+    /// Gives a successor the files and the sockets; traffic goes on here until it serves, or for good if it fails.
+    fn hand_over(&mut self, successor: Stream) {
+        if self.is_draining || self.is_handing_over {
+            return;
+        }
+        let listeners = match self.binds.listeners() {
+            Ok(listeners) => listeners,
+            Err(error) => {
+                log::warning("handover_failed", json!({"reason": error.to_string()}));
+                return;
+            }
+        };
+        log::info("handover_begun", json!({"version": self.version()}));
+        self.is_handing_over = true;
+        self.finish_store();
+        let events = self.events.clone();
+        let giving = std::thread::Builder::new()
+            .name("elba-give".into())
+            .spawn(move || {
+                let event = match successor.give(&listeners) {
+                    Ok(()) => Event::SuccessorServes(successor),
+                    Err(error) => Event::SuccessorGone(error.to_string()),
+                };
+                let _ = events.send(event);
+            });
+        if let Err(error) = giving {
+            self.go_on(&error.to_string());
+        }
+    }
+
+    /// The successor failed: all is as before.
+    fn go_on(&mut self, reason: &str) {
+        log::warning("handover_failed", json!({"reason": reason}));
+        self.is_handing_over = false;
+        let known = (self.version() > 0).then(|| self.snapshot.clone());
+        match Writer::start(self.folder.clone(), known, self.problems.clone()) {
+            Ok(store) => self.store = Some(store),
+            Err(error) => {
+                self.problems.set(
+                    "config_store.start",
+                    format!("nothing is stored any more: {error}"),
+                );
+            }
+        }
+    }
+
+    /// The successor serves: lets go of everything but the requests in flight.
+    async fn make_way(&mut self, received: &mut mpsc::UnboundedReceiver<Event>) {
+        self.wait_until_written(received, Instant::now() + GOODBYE).await;
+        self.disconnect("replaced by a successor");
+        self.lock = None;
+        log::info("handed_over", json!({"version": self.version()}));
+        if let Some(Err(error)) = self.successor.as_ref().map(Stream::say_bye) {
+            log::warning("successor_lost", json!({"reason": error.to_string()}));
+        }
+        self.drain(SIGNAL_DRAIN);
+    }
+
+    /// Tells the predecessor that this node serves, and takes its place.
+    fn replace_predecessor(&mut self, predecessor: Stream) -> Result<(), String> {
+        predecessor
+            .say_ready()
+            .map_err(|error| format!("the running node did not make way: {error}"))?;
+        self.lock = Some(instance::lock(&self.folder).map_err(|error| error.to_string())?);
+        log::info("taken_over", json!({"version": self.version()}));
+        let events = self.events.clone();
+        let waiting =
+            std::thread::Builder::new()
+                .name("elba-leftover".into())
+                .spawn(move || match predecessor.wait_for_leftover() {
+                    Ok(leftover) => drop(events.send(Event::Leftover(leftover))),
+                    Err(error) => log::warning("counts_lost", json!({"reason": error.to_string()})),
+                });
+        waiting
+            .map(drop)
+            .map_err(|error| format!("cannot start a thread: {error}"))
+    }
+
     /// The last report and the last writes.
-    async fn finish(mut self, received: &mut mpsc::UnboundedReceiver<Event>) {
+    async fn finish(&mut self, received: &mut mpsc::UnboundedReceiver<Event>) {
         self.is_draining = true;
         let goodbye = Instant::now() + GOODBYE;
         while self.connection.is_some() && Instant::now() < goodbye {
@@ -584,8 +735,18 @@ impl Control {
             }
             self.wait_until_written(received, goodbye).await;
         }
-        self.store_health();
-        self.store.finish();
+        if let Some(successor) = self.successor.take() {
+            let (balancers, targets) = self.counters.take();
+            self.pending.add(balancers, targets);
+            let (load_balancers, targets) = self.pending.reports();
+            if let Err(error) = successor.leave(Leftover {
+                load_balancers,
+                targets,
+            }) {
+                log::warning("counts_lost", json!({"reason": error.to_string()}));
+            }
+        }
+        self.finish_store();
         log::info("stopped", json!({}));
     }
 

@@ -1,32 +1,33 @@
 //! The zone node's program: arguments, the single-instance guard, threads.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::future::Future;
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use elba_core::compile::Compiled;
 use elba_node::config_store::{load_all, Writer};
+use elba_node::instance::{lock, LockError};
 use elba_node::peers::DownZones;
 use elba_node::problems::Problems;
-use elba_node::{control, dns, health, link, log, peers};
+use elba_node::{control, dns, handover, health, log, peers};
 use serde_json::json;
 use tokio::sync::watch;
 
 const HELP: &str = "\
 elba-node: carries the traffic of one Availability Zone of Elba and checks its targets.
 
-Usage: elba-node --id ID --control SOCKET --data-dir FOLDER [--log-level LEVEL]
+Usage: elba-node --id ID --control SOCKET --data-dir FOLDER [--log-level LEVEL] [--takeover]
 
   --id ID            the node's name, which is its zone's: us-east-1a
   --control SOCKET   Unix socket on which the control plane connects; made for this user only
   --data-dir FOLDER  where the last configuration is kept; made if it is not there
   --log-level LEVEL  debug, info (default), warning or error; logs go to stderr as JSON lines
+  --takeover         replace the node that runs on FOLDER, if there is one, without refusing a connection
   --version          the program's version
   --help             this text
 
@@ -38,6 +39,7 @@ struct Options {
     control: PathBuf,
     data_dir: PathBuf,
     log_level: log::Level,
+    takeover: bool,
 }
 
 enum Command {
@@ -47,6 +49,7 @@ enum Command {
 
 fn parse_arguments(arguments: impl IntoIterator<Item = String>) -> Result<Command, String> {
     let (mut id, mut control, mut data_dir, mut log_level) = (None, None, None, log::Level::Info);
+    let mut takeover = false;
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let (name, inline) = match argument.split_once('=') {
@@ -58,6 +61,7 @@ fn parse_arguments(arguments: impl IntoIterator<Item = String>) -> Result<Comman
             "--version" | "-V" => {
                 return Ok(Command::Say(format!("elba-node {}\n", env!("CARGO_PKG_VERSION"))))
             }
+            "--takeover" if inline.is_none() => takeover = true,
             "--id" | "--control" | "--data-dir" | "--log-level" => {
                 let value = inline
                     .or_else(|| arguments.next())
@@ -82,32 +86,8 @@ fn parse_arguments(arguments: impl IntoIterator<Item = String>) -> Result<Comman
         control: control.ok_or("--control is missing")?,
         data_dir: data_dir.ok_or("--data-dir is missing")?,
         log_level,
+        takeover,
     }))
-}
-
-/// The lock that makes this the only node on its data directory, for as long as the file is open.
-fn lock(folder: &Path) -> Result<File, String> {
-    let path = folder.join("lock");
-    let mut file = fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| format!("cannot open {}: {error}", path.display()))?;
-    // SAFETY: flock on a descriptor that `file` keeps open.
-    if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
-        let error = io::Error::last_os_error();
-        return Err(match error.kind() {
-            io::ErrorKind::WouldBlock => format!("another node runs on {}", folder.display()),
-            _ => format!("cannot lock {}: {error}", path.display()),
-        });
-    }
-    // For people: the lock is what counts.
-    let _ = file
-        .set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(file)
 }
 
 /// As many file descriptors as the system lets this process have.
@@ -153,7 +133,17 @@ fn run(options: Options) -> Result<(), String> {
         .mode(0o700)
         .create(&folder)
         .map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let _lock = lock(&folder)?;
+    let (lock, predecessor) = match lock(&folder) {
+        Ok(lock) => (Some(lock), None),
+        Err(LockError::Taken(_)) if options.takeover => {
+            let asked = handover::ask(&folder);
+            (
+                None,
+                Some(asked.map_err(|error| format!("the running node hands nothing over: {error}"))?),
+            )
+        }
+        Err(error) => return Err(error.to_string()),
+    };
     raise_descriptor_limit();
     log::info(
         "started",
@@ -163,7 +153,7 @@ fn run(options: Options) -> Result<(), String> {
     let problems = Problems::default();
     let (stored, remembered) = load_all(&folder, &problems);
     let system = |error: io::Error| format!("cannot start: {error}");
-    let store = Writer::start(folder, stored.clone(), problems.clone()).map_err(system)?;
+    let store = Writer::start(folder.clone(), stored.clone(), problems.clone()).map_err(system)?;
     let compiled = watch::Sender::new(Arc::new(Compiled::empty()));
     let down = watch::Sender::new(DownZones::new(BTreeSet::new()));
     let stopping = watch::Sender::new(false);
@@ -190,13 +180,12 @@ fn run(options: Options) -> Result<(), String> {
         .map_err(system)?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
-        let listener = link::listen(&options.control)
-            .await
-            .map_err(|error| format!("cannot listen on {}: {error}", options.control.display()))?;
         let parts = control::Parts {
             id: options.id,
             control_path: options.control,
-            listener,
+            folder,
+            lock,
+            predecessor,
             stored,
             store,
             compiled,
@@ -205,7 +194,7 @@ fn run(options: Options) -> Result<(), String> {
             stopping,
             problems,
         };
-        control::run(parts).await.map_err(|error| error.to_string())
+        control::run(parts).await
     })
 }
 
@@ -234,6 +223,7 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn parse(text: &str) -> Result<Command, String> {
         parse_arguments(text.split_whitespace().map(str::to_owned))
@@ -250,6 +240,7 @@ mod tests {
         assert_eq!(options.control, Path::new("/tmp/c"));
         assert_eq!(options.data_dir, Path::new("/tmp/d"));
         assert_eq!(options.log_level, log::Level::Debug);
+        assert!(!options.takeover);
         assert!(matches!(parse("--version"), Ok(Command::Say(text)) if text.starts_with("elba-node ")));
         for (text, reason) in [
             ("", "--id is missing"),
