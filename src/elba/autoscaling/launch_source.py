@@ -86,7 +86,9 @@ def specification_of(template: LaunchTemplate, version: str) -> dict[str, str]:
 def from_template(view: View, call: Call, specification: Mapping[str, Any], override: Mapping[str, Any]) -> Source:
     """How to launch from a template, with a mixed instances policy's override. Raises: ApiError."""
     chosen = override.get("launch_template_specification") or specification
-    template, number, data = resolve(view, call, chosen)
+    # The id is what counts: a template made anew under the old name is another one.
+    wanted = {k: v for k, v in chosen.items() if k != "launch_template_name" or not chosen.get("launch_template_id")}
+    template, number, data = resolve(view, call, wanted)
     instance_type = override.get("instance_type") or str(data.get("instance_type") or "")
     image_id = override.get("image_id") or str(data.get("image_id") or "")
     request: dict[str, Any] = {

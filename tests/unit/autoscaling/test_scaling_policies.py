@@ -1,0 +1,323 @@
+"""Policies at work: alarms change capacity, cooldown and warmup hold them back, each decision is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from elba.autoscaling.resources import Decision
+from elba.cloudwatch.resources import Alarm, AlarmAction, AlarmHistoryItem
+
+from .harness import ACCOUNT, REGION, Harness
+
+
+def put_simple(elba: Harness, name: str = "up", adjustment: int = 1, **fields: Any) -> str:
+    answer = elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g",
+        PolicyName=name,
+        AdjustmentType="ChangeInCapacity",
+        ScalingAdjustment=adjustment,
+        **fields,
+    )
+    return str(answer["PolicyARN"])
+
+
+def put_tracking(elba: Harness, target: float = 50.0, name: str = "track", **fields: Any) -> dict[str, Any]:
+    configuration = {
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"},
+        "TargetValue": target,
+        **fields,
+    }
+    answer: dict[str, Any] = elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g",
+        PolicyName=name,
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingConfiguration=configuration,
+    )
+    return answer
+
+
+def decisions(elba: Harness) -> list[Decision]:
+    return elba.store.view.children(Decision, ACCOUNT, REGION, "g")
+
+
+def running(elba: Harness, count: int = 2, maximum: int = 10, **fields: Any) -> None:
+    elba.create(minimum=1, maximum=maximum, DesiredCapacity=count, **fields)
+    elba.advance(400)
+    assert len(elba.in_service()) == count
+
+
+def test_simple_policy_acts_once_per_cooldown(elba: Harness) -> None:
+    running(elba)
+    elba.alarm("high", put_simple(elba))
+    elba.fire("high", 90.0)
+    assert elba.group().desired_capacity == 3
+    elba.fire("high", 90.0, repeated=True)
+    assert elba.group().desired_capacity == 3
+    assert decisions(elba)[-1].summary == "stays at 3: a scaling activity is in progress"
+    elba.advance(60)
+    elba.fire("high", 90.0, repeated=True)
+    assert decisions(elba)[-1].summary == "stays at 3: cooldown"
+    elba.advance(300)
+    elba.fire("high", 90.0, repeated=True)
+    assert elba.group().desired_capacity == 4
+    elba.advance(10)
+    cause = elba.activities()[-1].cause
+    assert "a monitor alarm high in state ALARM triggered policy up changing the desired capacity from 3 to 4." in cause
+    assert '"AlarmName":"high"' in elba.activities()[-1].details
+
+
+def test_alarm_actions_are_recorded_with_the_alarm(elba: Harness) -> None:
+    running(elba)
+    arn = put_simple(elba)
+    elba.alarm("high", arn)
+    elba.fire("high", 90.0)
+    assert elba.store.view.all(AlarmAction) == []
+    history = [h for h in elba.store.view.all(AlarmHistoryItem) if h.item_type == "Action"]
+    assert [h.summary for h in history] == [f"Successfully executed action {arn}"]
+
+
+def test_honor_cooldown(elba: Harness) -> None:
+    running(elba)
+    put_simple(elba)
+    elba.asg.execute_policy(AutoScalingGroupName="g", PolicyName="up")
+    elba.asg.execute_policy(AutoScalingGroupName="g", PolicyName="up")
+    assert elba.group().desired_capacity == 4
+    elba.advance(60)
+    code, _ = elba.refused("execute_policy", AutoScalingGroupName="g", PolicyName="up", HonorCooldown=True)
+    assert code == "ScalingActivityInProgress"
+    code, _ = elba.refused("set_desired_capacity", AutoScalingGroupName="g", DesiredCapacity=5, HonorCooldown=True)
+    assert code == "ScalingActivityInProgress"
+    elba.advance(300)
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=5, HonorCooldown=True)
+    assert elba.group().desired_capacity == 5
+
+
+STEPS = [
+    {"MetricIntervalLowerBound": 0.0, "MetricIntervalUpperBound": 10.0, "ScalingAdjustment": 0},
+    {"MetricIntervalLowerBound": 10.0, "MetricIntervalUpperBound": 20.0, "ScalingAdjustment": 10},
+    {"MetricIntervalLowerBound": 20.0, "ScalingAdjustment": 30},
+]
+
+
+def put_step(elba: Harness, **fields: Any) -> str:
+    answer = elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g",
+        PolicyName="steps",
+        PolicyType="StepScaling",
+        AdjustmentType="PercentChangeInCapacity",
+        **{"StepAdjustments": STEPS, "EstimatedInstanceWarmup": 120, **fields},
+    )
+    return str(answer["PolicyARN"])
+
+
+def test_step_scaling_through_a_warmup(elba: Harness) -> None:
+    running(elba, 10, 20)
+    elba.alarm("high", put_step(elba))
+    elba.fire("high", 60.0)
+    assert elba.group().desired_capacity == 11
+    elba.advance(30)
+    elba.fire("high", 62.0, repeated=True)
+    assert elba.group().desired_capacity == 11
+    elba.fire("high", 70.0, repeated=True)
+    assert elba.group().desired_capacity == 13
+    elba.advance(200)
+    elba.fire("high", 70.0, repeated=True)
+    assert elba.group().desired_capacity == 16
+
+
+def test_execute_step_policy(elba: Harness) -> None:
+    running(elba, 10, 20)
+    put_step(elba)
+    code, message = elba.refused(
+        "execute_policy", AutoScalingGroupName="g", PolicyName="steps", MetricValue=0.0, BreachThreshold=1.0
+    )
+    assert (code, message) == (
+        "ValidationError",
+        "No step adjustment found for metric value [0.0] and breach threshold 1.0",
+    )
+    elba.asg.execute_policy(AutoScalingGroupName="g", PolicyName="steps", MetricValue=75.0, BreachThreshold=50.0)
+    assert elba.group().desired_capacity == 13
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        (
+            [{"MetricIntervalLowerBound": 0.0, "MetricIntervalUpperBound": 5.0, "ScalingAdjustment": 1}],
+            "There must be a StepAdjustment with an unspecified upper bound (i.e., upper bound is null) when one "
+            "StepAdjustment has a positive upper bound",
+        ),
+        (
+            [{"MetricIntervalLowerBound": -5.0, "MetricIntervalUpperBound": 0.0, "ScalingAdjustment": 1}],
+            "There must be a StepAdjustment with an unspecified lower bound (i.e., lower bound is null) when one "
+            "StepAdjustment has a negative lower bound",
+        ),
+        ([{"ScalingAdjustment": 1}], "Both lower and upper bounds of a step adjustment cannot be left unspecified"),
+        (
+            [
+                {"MetricIntervalLowerBound": 0.0, "MetricIntervalUpperBound": 5.0, "ScalingAdjustment": 1},
+                {"MetricIntervalLowerBound": 6.0, "ScalingAdjustment": 2},
+            ],
+            "There can't be a gap between StepAdjustment intervals",
+        ),
+    ],
+    ids=["no upper", "no lower", "neither", "gap"],
+)
+def test_bad_steps(elba: Harness, steps: list[dict[str, Any]], message: str) -> None:
+    elba.create(minimum=0)
+    assert elba.refused(
+        "put_scaling_policy",
+        AutoScalingGroupName="g",
+        PolicyName="steps",
+        PolicyType="StepScaling",
+        AdjustmentType="ChangeInCapacity",
+        StepAdjustments=steps,
+    ) == ("ValidationError", message)
+
+
+def test_the_alarms_of_target_tracking(elba: Harness) -> None:
+    elba.create(minimum=1)
+    answer = put_tracking(elba, 60.0)
+    high, low = (elba.store.view.get(Alarm, ACCOUNT, REGION, n) for n in elba.tracking_alarms())
+    assert high is not None and low is not None
+    assert {a["AlarmName"] for a in answer["Alarms"]} == {high.id, low.id}
+    assert high.description == f"DO NOT EDIT OR DELETE. For TargetTrackingScaling policy {answer['PolicyARN']}."
+    shown = [
+        (a.comparison_operator, a.threshold, a.evaluation_periods, a.period, a.statistic, a.alarm_actions)
+        for a in (high, low)
+    ]
+    assert shown == [
+        ("GreaterThanThreshold", 60.0, 3, 60, "Average", [answer["PolicyARN"]]),
+        ("LessThanThreshold", 54.0, 15, 60, "Average", [answer["PolicyARN"]]),
+    ]
+    assert (high.namespace, high.metric_name) == ("AWS/EC2", "CPUUtilization")
+    assert high.dimensions == [{"name": "AutoScalingGroupName", "value": "g"}]
+    elba.asg.delete_policy(AutoScalingGroupName="g", PolicyName="track")
+    assert elba.store.view.all(Alarm) == []
+
+
+def test_disable_scale_in_makes_no_low_alarm(elba: Harness) -> None:
+    elba.create(minimum=1)
+    assert len(put_tracking(elba, DisableScaleIn=True)["Alarms"]) == 1
+    assert len(put_tracking(elba)["Alarms"]) == 2
+    assert len(elba.store.view.all(Alarm)) == 2
+
+
+def test_target_tracking_scales_out_and_later_in(elba: Harness) -> None:
+    running(elba, 4, 10)
+    put_tracking(elba)
+    high, low = elba.tracking_alarms()
+    elba.fire(high, 70.0, 80.0)
+    assert elba.group().desired_capacity == 7
+    decision = decisions(elba)[-1]
+    assert decision.summary == "track: 4 → 7 (ceil(4 × 80 ÷ 50) = ceil(6.400) = 7)"
+    elba.calm(high)
+    elba.fire(low, 10.0)
+    assert elba.group().desired_capacity == 7
+    assert decisions(elba)[-1].summary == "stays at 7: instances are warming up"
+    elba.advance(400)
+    elba.fire(low, 10.0, repeated=True)
+    assert elba.group().desired_capacity == 6
+
+
+def test_scale_in_needs_all_target_tracking_policies(elba: Harness) -> None:
+    running(elba, 4, 10)
+    put_tracking(elba)
+    _, low = elba.tracking_alarms()
+    elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g",
+        PolicyName="network",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingConfiguration={
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageNetworkIn"},
+            "TargetValue": 1000.0,
+        },
+    )
+    elba.fire(low, 10.0)
+    assert elba.group().desired_capacity == 4
+    assert decisions(elba)[-1].summary == "stays at 4: policy network does not want to scale in"
+    other = next(a.id for a in elba.store.view.all(Alarm) if a.metric_name == "NetworkIn" and "AlarmLow" in a.id)
+    elba.fire(other, 10.0)
+    assert elba.group().desired_capacity == 3
+
+
+def test_a_second_policy_for_the_same_metric_is_refused(elba: Harness) -> None:
+    elba.create(minimum=1)
+    put_tracking(elba)
+    _, message = elba.refused(
+        "put_scaling_policy",
+        AutoScalingGroupName="g",
+        PolicyName="again",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingConfiguration={
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"},
+            "TargetValue": 70.0,
+        },
+    )
+    assert message == "Only one TargetTrackingScaling policy for a given metric specification is allowed."
+
+
+def test_requests_per_target(elba: Harness) -> None:
+    arn = elba.target_group()
+    elba.create(minimum=1, TargetGroupARNs=[arn])
+    label = "app/lb/0123456789abcdef/targetgroup/tg/0123456789abcdef"
+    elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g",
+        PolicyName="requests",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingConfiguration={
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "ALBRequestCountPerTarget",
+                "ResourceLabel": label,
+            },
+            "TargetValue": 1000.0,
+        },
+    )
+    high = elba.store.view.get(Alarm, ACCOUNT, REGION, elba.tracking_alarms()[0])
+    assert high is not None
+    assert (high.namespace, high.metric_name, high.statistic) == ("AWS/ApplicationELB", "RequestCountPerTarget", "Sum")
+    assert {"name": "TargetGroup", "value": "targetgroup/tg/0123456789abcdef"} in high.dimensions
+
+
+def test_suspended_alarm_notification_drops_alarms(elba: Harness) -> None:
+    running(elba)
+    elba.alarm("high", put_simple(elba))
+    elba.asg.suspend_processes(AutoScalingGroupName="g", ScalingProcesses=["AlarmNotification"])
+    elba.fire("high", 90.0)
+    assert elba.group().desired_capacity == 2
+    elba.asg.resume_processes(AutoScalingGroupName="g", ScalingProcesses=["AlarmNotification"])
+    elba.fire("high", 90.0, repeated=True)
+    assert elba.group().desired_capacity == 3
+
+
+def test_describe_policies_shows_what_was_put_and_no_more(elba: Harness) -> None:
+    elba.create(minimum=1)
+    arn = put_simple(elba, "up", 2, Cooldown=60)
+    elba.alarm("mine", arn)
+    (shown,) = elba.asg.describe_policies(AutoScalingGroupName="g")["ScalingPolicies"]
+    assert shown == {
+        "AutoScalingGroupName": "g",
+        "PolicyName": "up",
+        "PolicyARN": arn,
+        "PolicyType": "SimpleScaling",
+        "AdjustmentType": "ChangeInCapacity",
+        "ScalingAdjustment": 2,
+        "Cooldown": 60,
+        "StepAdjustments": [],
+        "Alarms": [{"AlarmName": "mine", "AlarmARN": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:mine"}],
+        "Enabled": True,
+    }
+
+
+def test_decisions_are_bounded(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=100)
+    elba.asg.suspend_processes(AutoScalingGroupName="g")
+    elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g", PolicyName="flip", AdjustmentType="ChangeInCapacity", ScalingAdjustment=1
+    )
+    for i in range(205):
+        elba.asg.execute_policy(AutoScalingGroupName="g", PolicyName="flip")
+        elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=i % 2)
+    assert len(decisions(elba)) == 200
