@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from elba.clock import Clock
 from elba.resource import Key
@@ -36,6 +36,7 @@ class Again:
     reason: str = ""
 
 
+@runtime_checkable
 class Reconciler(Protocol):
     """Brings one key's observed state to its desired state."""
 
@@ -53,6 +54,7 @@ class Reconciler(Protocol):
         """Observe, plan, act once. May raise: the queue logs it with the key and backs off."""
 
 
+@runtime_checkable
 class Ticker(Protocol):
     """A loop of its own that runs beside the reconcilers: a sampler, the alarm evaluator, a schedule.
 
@@ -71,9 +73,7 @@ class Ticker(Protocol):
 class ReconcileQueue:
     """Runs reconcilers. Start it once the store is open; stop it before the store closes."""
 
-    def __init__(
-        self, store: Store, clock: Clock, reconcilers: Iterable[Reconciler], concurrency: int = 16
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, reconcilers: Iterable[Reconciler], concurrency: int = 16) -> None:
         self._clock = clock
         self._store = store
         self._reconcilers = list(reconcilers)

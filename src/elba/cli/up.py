@@ -106,7 +106,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--node-workers", type=click.IntRange(0, 256), help="Worker threads per zone node; 0 = one per core.")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]))
 @click.pass_obj
-def command(home: Home, **changes: object) -> None:
+def command(home: Home, /, **changes: object) -> None:
     """Start Elba in the foreground. Ctrl-C ends the control plane; traffic and instances go on until `elba down`.
 
     Settings are kept in the data directory: a plain `elba up` goes on as before.

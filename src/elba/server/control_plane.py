@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
 
 import elba.autoscaling.reconcilers
 import elba.cloudwatch.reconcilers
 import elba.ec2.reconcilers
 import elba.elbv2.reconcilers
 from elba.parts import Parts
-from elba.reconcile import Reconciler, ReconcileQueue, Ticker
+from elba.reconcile import ReconcileQueue, Reconciler, Ticker
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +33,15 @@ class ControlPlane:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         built: list[Reconciler | Ticker] = [each for service in SERVICES for each in service.build(parts)]
-        self._tickers = [each for each in built if hasattr(each, "run")]
-        reconcilers: Iterable[Reconciler] = [each for each in built if hasattr(each, "reconcile")]
+        self._tickers = [each for each in built if isinstance(each, Ticker)]
+        reconcilers = [each for each in built if isinstance(each, Reconciler)]
         self.queue = ReconcileQueue(parts.store, parts.clock, reconcilers)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Start all loops. The store is open."""
         self.queue.start()
-        self._tasks = [
-            asyncio.create_task(self._supervise(ticker), name=ticker.name)  # type: ignore[arg-type,union-attr]
-            for ticker in self._tickers
-        ]
+        self._tasks = [asyncio.create_task(self._supervise(ticker), name=ticker.name) for ticker in self._tickers]
 
     async def stop(self) -> None:
         """Stop all loops; what they did last is in the store."""
