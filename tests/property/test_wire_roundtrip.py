@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+from botocore import xform_name
 from botocore.awsrequest import prepare_request_dict
 from botocore.model import OperationModel
 from botocore.parsers import PROTOCOL_PARSERS
@@ -37,7 +38,7 @@ SERVICES = {name: Service(name) for name, _ in CASES}
 STREAMING = {("lambda", "InvokeWithResponseStream"), ("ssm", "StartSession")}
 
 PROFILE = settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )
@@ -98,7 +99,9 @@ def test_answers_are_read_back(name: str, protocol: str) -> None:
     @PROFILE
     @given(st.data())
     def check(data: st.DataObject) -> None:
-        operation = service.operation(data.draw(st.sampled_from(operations(name))))
+        # botocore's parser hands out a raw payload as it is read from the socket: no oracle for Invoke's.
+        names = [o for o in operations(name) if o != "Invoke"]
+        operation = service.operation(data.draw(st.sampled_from(names)))
         assert operation is not None
         shape = operation.model.output_shape
         answer = data.draw(structure_of(shape)) if shape is not None else {}
@@ -112,6 +115,30 @@ def test_answers_are_read_back(name: str, protocol: str) -> None:
             assert metadata["RequestId"] == "the-request-id"
         assert metadata["HTTPHeaders"]["x-amzn-requestid"] == "the-request-id"
         got = snake(shape, parsed) if shape is not None else {}
+        for member, member_shape in (shape.members if shape is not None else {}).items():
+            if member_shape.serialization.get("location") == "statusCode":
+                got.pop(xform_name(member), None)
         assert got == snake_answer
 
     check()
+
+
+def test_a_raw_payload_is_the_body() -> None:
+    operation = SERVICES["lambda"].operation("Invoke")
+    assert operation is not None
+    response = operation.serialize({"status_code": 202, "function_error": "x", "payload": b"\x80"}, REST_JSON, "id")
+    assert (response.status, response.body) == (202, b"\x80")
+    assert response.headers["X-Amz-Function-Error"] == "x"
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_non_finite_numbers_reach_the_commands(text: str) -> None:
+    """CloudWatch refuses them itself, in its own words."""
+    operation = SERVICES["cloudwatch"].operation("PutMetricAlarm")
+    assert operation is not None
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    query = detect(HttpRequest("POST", "/", "", headers, f"Action=PutMetricAlarm&Threshold={text}".encode()))
+    target = {"x-amz-target": "GraniteServiceVersion20100801.PutMetricAlarm"}
+    json = detect(HttpRequest("POST", "/", "", target, f'{{"Threshold": "{text}"}}'.encode()))
+    for got in (operation.decode(query, QUERY), operation.decode(json, JSON)):
+        assert repr(got["threshold"]) == repr(float(text))

@@ -19,7 +19,7 @@ MOMENT = st.integers(0, 4_102_444_800_000).map(lambda ms: EPOCH + timedelta(mill
 SECOND = st.integers(0, 4_102_444_800).map(lambda s: EPOCH + timedelta(seconds=s))
 
 
-def value_of(shape: Any, depth: int = 0, in_header: bool = False, sparse: bool = True) -> st.SearchStrategy[Any]:
+def value_of(shape: Any, depth: int = 0, in_header: bool = False) -> st.SearchStrategy[Any]:
     """Values that botocore's serializer takes for `shape` and gets back from the wire unchanged."""
     kind = shape.type_name
     if kind == "structure":
@@ -40,7 +40,7 @@ def value_of(shape: Any, depth: int = 0, in_header: bool = False, sparse: bool =
     if kind == "long":
         return st.integers(-(2**63), 2**63 - 1)
     if kind == "double":
-        return st.floats(allow_nan=False)
+        return st.floats(allow_nan=False, allow_infinity=False)
     if kind == "float":
         return st.floats(allow_nan=False, allow_infinity=False, width=32)
     if kind == "blob":
@@ -53,7 +53,8 @@ def value_of(shape: Any, depth: int = 0, in_header: bool = False, sparse: bool =
 
 
 def structure_of(shape: Any, depth: int = 0) -> st.SearchStrategy[dict[str, Any]]:
-    members = dict(shape.members)
+    # A status code in an answer is the answer's own, which botocore's parser always fills in.
+    members = {n: m for n, m in shape.members.items() if m.serialization.get("location") != "statusCode"}
     if not members or depth > 6:
         return st.just({})
 
@@ -91,7 +92,8 @@ def snake(shape: Any, value: Any) -> Any:
 
 
 def without_unsayable(shape: Any, value: Any, ec2: bool) -> Any:
-    """`value` (snake_case) without what a query request cannot say: empty structures, and for EC2 empty lists."""
+    """`value` (snake_case) without what a query request cannot say: empty structures, lists of nothing
+    else, and for EC2 empty lists."""
     kind = shape.type_name
     if kind == "structure":
         result = {}
@@ -99,12 +101,13 @@ def without_unsayable(shape: Any, value: Any, ec2: bool) -> Any:
             key = xform_name(name)
             if key in value:
                 inner = without_unsayable(member, value[key], ec2)
-                if not (inner == {} or (ec2 and inner == [])):
+                if not (inner is None or inner == {} or (ec2 and inner == [])):
                     result[key] = inner
         return result
     if kind == "list":
         items = [without_unsayable(shape.member, v, ec2) for v in value]
-        return [item for item in items if not (item == {} or (ec2 and item == []))]
+        said = [item for item in items if not (item is None or item == {} or (ec2 and item == []))]
+        return None if value and not said else said
     if kind == "map":
         return {k: without_unsayable(shape.value, v, ec2) for k, v in value.items()}
     return value
