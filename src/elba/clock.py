@@ -69,15 +69,17 @@ class VirtualClock:
 
     EPOCH: Timestamp = 1_767_225_600.0  # 2026-01-01T00:00:00Z: a fixed start makes runs repeatable
 
-    def __init__(self, start: Timestamp = EPOCH) -> None:
+    def __init__(self, start: Timestamp = EPOCH, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """`loop`: whose time it is; None = that of the loop that runs when it is asked."""
         self.start = start
+        self._loop = loop
 
     @property
     def scale(self) -> float:
         return 1.0
 
     def now(self) -> Timestamp:
-        return self.start + asyncio.get_running_loop().time()
+        return self.start + (self._loop or asyncio.get_running_loop()).time()
 
     def wall(self) -> float:
         return self.now()

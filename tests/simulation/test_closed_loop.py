@@ -104,7 +104,7 @@ def test_load_scales_out_a_lost_instance_is_replaced_and_rest_scales_in(stack: S
 
     victim = sorted(stack.in_service())[0]
     world.provider.die(victim)
-    world.until(lambda: victim not in {i["InstanceId"] for i in stack.group()["Instances"]}, 300, "it leaves")
+    world.until(lambda: victim not in {i["InstanceId"] for i in stack.group()["Instances"]}, 600, "it leaves")
     world.until(lambda: len(stack.in_service()) == 6, 300, "its replacement")
     causes = [a["Cause"] for a in stack.autoscaling.describe_scaling_activities()["Activities"]]
     assert any("an EC2 health check indicating it has been terminated or stopped" in cause for cause in causes)

@@ -55,7 +55,7 @@ class World:
         report_interval_seconds: float = 10.0,
     ) -> None:
         self.loop = VirtualLoop()
-        self.clock = VirtualClock()
+        self.clock = VirtualClock(loop=self.loop)
         self.ids = IdSource(seed)
         self.settings = settings or Settings(auth="open")
         self.provider = FakeProvider(self.clock, boot_seconds=boot_seconds)
@@ -66,6 +66,7 @@ class World:
         )
         self._engine = engine or MemoryEngine()
         self.metrics = SeriesEngine(self.clock)
+        self._clients: InProcess | None = None
         self._start()
 
     def _start(self) -> None:
@@ -95,7 +96,10 @@ class World:
             self.settings,
             ids=self.ids,
         )
-        self._clients = InProcess(self.app, self.loop, region=self.settings.regions[0])
+        if self._clients is None:
+            self._clients = InProcess(self.app, self.loop, region=self.settings.regions[0])
+        else:
+            self._clients.app = self.app  # clients made before a crash go on with the new control plane
 
     async def _assemble(self) -> ControlPlane:
         plane = ControlPlane(self.parts)
@@ -107,7 +111,7 @@ class World:
     @property
     def now(self) -> float:
         """The clock, in seconds since the epoch."""
-        return self.clock.start + self.loop.time()
+        return self.clock.now()
 
     def advance(self, seconds: float) -> None:
         """Let so much time pass, doing all that falls due."""
@@ -134,10 +138,12 @@ class World:
 
     def boto3(self, service: str, **options: Any) -> Any:
         """A boto3 client of this Elba; `options` as `InProcess.client` takes them (region, access_key)."""
+        assert self._clients is not None
         return self._clients.client(service, **options)
 
     def virtual_waits(self) -> contextlib.AbstractContextManager[None]:
         """Inside it, boto3 waiters let the world's time pass instead of sleeping."""
+        assert self._clients is not None
         return self._clients.virtual_waits()
 
     # ── the control plane's life ─────────────────────────────────────────────────────────────────────
