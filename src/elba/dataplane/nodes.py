@@ -287,6 +287,7 @@ class _Supervised:
                 elif isinstance(message, Ack | Nack) and self._answer is not None and not self._answer.done():
                     self._answer.set_result(message)
         finally:
+            self._link = None
             self._fail_answer()
 
     def _fail_answer(self) -> None:
