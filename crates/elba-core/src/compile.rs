@@ -182,6 +182,8 @@ pub struct TargetGroup {
     /// own zone if cross-zone is off
     pub eligible: Vec<u32>,
     pub algorithm: Algorithm,
+    /// this node can send requests to its targets (else 502, and `Compiled::problems` says why)
+    pub is_supported: bool,
     /// lookups of sticky cookies
     by_key: HashMap<String, u32>,
 }
@@ -805,12 +807,20 @@ fn compile_group(
             Algorithm::RoundRobin
         }
     };
+    let is_supported = source.protocol == "HTTP" && source.target_type != "lambda";
+    if !is_supported {
+        problems.push(format!(
+            "target group {}: {} {} targets are not served by this node",
+            source.arn, source.protocol, source.target_type
+        ));
+    }
     TargetGroup {
         source,
         state,
         targets,
         eligible,
         algorithm,
+        is_supported,
         by_key,
     }
 }

@@ -36,15 +36,17 @@ pub enum Balancer {
     DroppedInvalidHeaderRequest,
     ForwardedInvalidHeaderRequest,
     NonStickyRequest,
-    /// client connections open now: opened minus closed
+    /// connections of clients and to targets; opened minus closed are open now, together ActiveConnectionCount
     Opened,
     Closed,
+    TargetOpened,
+    TargetClosed,
 }
 
-const BALANCER_CELLS: usize = Balancer::Closed as usize + 1;
+const BALANCER_CELLS: usize = Balancer::TargetClosed as usize + 1;
 
-/// By `Balancer`; the last two make up the gauge ActiveConnectionCount.
-const BALANCER_NAMES: [&str; BALANCER_CELLS - 2] = [
+/// By `Balancer`; the last four make up the gauge ActiveConnectionCount.
+const BALANCER_NAMES: [&str; BALANCER_CELLS - 4] = [
     "RequestCount",
     "IPv6RequestCount",
     "NewConnectionCount",
@@ -352,7 +354,9 @@ fn take_balancer(
         }
     }
     let changed = now != tracked.seen;
-    let active = now[Balancer::Opened as usize].saturating_sub(now[Balancer::Closed as usize]);
+    let open = |opened: Balancer, closed: Balancer| now[opened as usize].saturating_sub(now[closed as usize]);
+    let active =
+        open(Balancer::Opened, Balancer::Closed) + open(Balancer::TargetOpened, Balancer::TargetClosed);
     if active > 0 {
         counters.insert("ActiveConnectionCount".to_owned(), active as f64);
     }

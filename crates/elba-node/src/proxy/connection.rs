@@ -1,0 +1,295 @@
+//! The life of one client connection: read a request, do what `decide` says, again.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{ready, Context, Poll};
+
+use elba_core::compile::{Place, Serves};
+use elba_core::forwarded::client_name;
+use elba_core::http1::head_may_have_ended;
+use elba_core::http1::request::MAX_HEAD;
+
+use super::decide::Decision;
+use super::state::{Config, Worker};
+use super::ClientStream;
+use crate::buffers::{Input, BLOCK};
+use crate::counters::{Balancer, BalancerCells};
+use crate::timer::{Fired, Timer};
+
+/// Until the load balancer is known (front door, before the first request).
+const DEFAULT_IDLE_MS: u64 = 60_000;
+/// How long and how much is still read from a client that was answered before it had sent everything: closing at
+/// once would reset the connection, and the answer with it.
+const LINGER_MS: u64 = 2_000;
+const LINGER_BYTES: usize = 1 << 20;
+
+/// What becomes of the connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Again,
+    Close,
+    /// close, but let the client read the answer first
+    Linger,
+}
+
+/// An open client connection in the counters.
+struct Open {
+    cells: Arc<BalancerCells>,
+}
+
+impl Open {
+    fn new(cells: Arc<BalancerCells>) -> Open {
+        cells.add(Balancer::Opened, 1);
+        cells.add(Balancer::NewConnectionCount, 1);
+        Open { cells }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.cells.add(Balancer::Closed, 1);
+    }
+}
+
+pub struct Connection<S> {
+    pub(super) worker: Rc<Worker>,
+    pub(super) stream: S,
+    pub(super) peer: SocketAddr,
+    pub(super) serves: Rc<Serves>,
+    pub(super) timer: Timer,
+    /// received, not yet used
+    pub(super) input: Input,
+    /// to be sent, from `sent` on: to the target first, later to the client
+    pub(super) output: Vec<u8>,
+    pub(super) sent: usize,
+    pub(super) idle_ms: u64,
+    /// when the next response says `Connection: close`; fixed by the first request (client_keep_alive.seconds)
+    pub(super) keep_until_ms: u64,
+    pub(super) names: [Option<String>; 2],
+    /// received and sent since the last count
+    pub(super) bytes: u64,
+    opened_ms: u64,
+    open: Option<Open>,
+    place: Option<(Rc<Config>, Place)>,
+}
+
+impl<S: ClientStream> Connection<S> {
+    pub fn new(worker: Rc<Worker>, stream: S, peer: SocketAddr, serves: Rc<Serves>) -> Connection<S> {
+        let timer = worker.timers.timer();
+        let opened_ms = worker.now_ms();
+        Connection {
+            worker,
+            stream,
+            peer,
+            serves,
+            timer,
+            input: Input::default(),
+            output: Vec::new(),
+            sent: 0,
+            idle_ms: DEFAULT_IDLE_MS,
+            keep_until_ms: 0,
+            names: [None, None],
+            bytes: 0,
+            opened_ms,
+            open: None,
+            place: None,
+        }
+    }
+
+    /// Serves the client until either side ends it.
+    pub async fn run(mut self) {
+        poll_fn(|context| {
+            self.timer.remember(context);
+            Poll::Ready(())
+        })
+        .await;
+        if let Serves::Listener { .. } = &*self.serves {
+            // so that the connection counts, and idles as long as its load balancer says, before it asks anything
+            let config = self.worker.config();
+            if self
+                .find_place(&config, None)
+                .is_none_or(|place| !self.is_allowed(&config, place))
+            {
+                return;
+            }
+        }
+        loop {
+            let next = match self.next_request().await {
+                None => break,
+                Some(Decision::Incomplete | Decision::Close) => break,
+                Some(Decision::Answer(next)) => self.send_output(next).await,
+                Some(Decision::Forward(plan)) => self.exchange(plan).await,
+            };
+            self.timer.set_target(0);
+            self.count_bytes();
+            match next {
+                Next::Again if !self.worker.is_draining() => {}
+                Next::Linger => {
+                    self.linger().await;
+                    break;
+                }
+                _ => break,
+            }
+            self.worker
+                .buffers
+                .give_back_output(std::mem::take(&mut self.output));
+        }
+        self.count_bytes();
+        self.input.consume(usize::MAX);
+        self.input.release(&self.worker.buffers);
+        self.worker
+            .buffers
+            .give_back_output(std::mem::take(&mut self.output));
+    }
+
+    /// The client's next request decided upon; None when the connection is to be closed without a word.
+    async fn next_request(&mut self) -> Option<Decision> {
+        // how much of an incomplete head was there when it was last parsed, and at which length to look again
+        let mut seen = 0;
+        let mut look_at = 0;
+        loop {
+            let length = self.input.len();
+            if length > 0 && (length >= look_at || head_may_have_ended(self.input.bytes(), seen)) {
+                match self.decide() {
+                    // limits are found out by looking; each look costs no more than all bytes so far
+                    Decision::Incomplete => look_at = length * 2,
+                    decision => return Some(decision),
+                }
+            }
+            seen = length;
+            let idle = length == 0;
+            self.timer.set_idle(idle);
+            self.timer.set(self.worker.now_ms() + self.idle_ms);
+            let read = poll_fn(|context| {
+                if let Some(why) = self.timer.fired() {
+                    return Poll::Ready(Err(why));
+                }
+                let buffers = &self.worker.buffers;
+                let read = self
+                    .input
+                    .poll_fill(context, &mut self.stream, buffers, MAX_HEAD + BLOCK);
+                if read.is_pending() {
+                    self.input.release(buffers);
+                }
+                read.map(Ok)
+            })
+            .await;
+            self.timer.set_idle(false);
+            match read {
+                Ok(Ok(count)) if count > 0 => self.bytes += count as u64,
+                Ok(_) => return None,
+                Err(Fired::Timeout) if !idle => return Some(self.refuse_unread(408)),
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Where the request belongs; also counts the connection there and fixes its time-outs, once.
+    pub(super) fn find_place(&mut self, config: &Rc<Config>, host: Option<&[u8]>) -> Option<Place> {
+        let place = match &*self.serves {
+            Serves::Listener { load_balancer, port } => match &self.place {
+                Some((known, place)) if Rc::ptr_eq(known, config) => return Some(*place),
+                _ => {
+                    let place = config.compiled.find_listener(load_balancer, *port)?;
+                    self.place = Some((config.clone(), place));
+                    place
+                }
+            },
+            Serves::FrontDoor { port } => config.compiled.find_front_door(*port, host)?,
+        };
+        let runtime = &config.balancers[place.load_balancer as usize];
+        let attributes = &runtime.balancer.attributes;
+        self.idle_ms = attributes.idle_timeout_ms;
+        if self.open.is_none() {
+            self.open = Some(Open::new(runtime.cells.clone()));
+            self.keep_until_ms = self.opened_ms + attributes.client_keep_alive_ms;
+        }
+        Some(place)
+    }
+
+    /// Whether the load balancer's security groups let the client in.
+    pub(super) fn is_allowed(&self, config: &Config, place: Place) -> bool {
+        config.compiled.load_balancer_at(place).allows(self.peer.ip())
+    }
+
+    /// The client as X-Forwarded-For names it.
+    pub(super) fn name_client(&mut self, with_port: bool) {
+        let peer = self.peer;
+        self.names[usize::from(with_port)].get_or_insert_with(|| client_name(peer, with_port));
+    }
+
+    pub(super) fn count_bytes(&mut self) {
+        if let Some(open) = &self.open {
+            let bytes = std::mem::take(&mut self.bytes);
+            open.cells.add(Balancer::ProcessedBytes, bytes);
+            if self.peer.is_ipv6() {
+                open.cells.add(Balancer::IPv6ProcessedBytes, bytes);
+            }
+        }
+    }
+
+    /// Moves the deadline: there was progress.
+    pub(super) fn progress(&self) {
+        self.timer.set(self.worker.now_ms() + self.idle_ms);
+    }
+
+    /// Writes what is left of `output` to the client.
+    pub(super) fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while self.sent < self.output.len() {
+            let rest = &self.output[self.sent..];
+            let count = ready!(Pin::new(&mut self.stream).poll_write(context, rest))?;
+            if count == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += count;
+            self.bytes += count as u64;
+            self.progress();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the answer in `output`; `next` is what follows if that works.
+    pub(super) async fn send_output(&mut self, next: Next) -> Next {
+        self.sent = 0;
+        self.timer.reset();
+        self.progress();
+        let sent = poll_fn(|context| match self.timer.fired() {
+            Some(_) => Poll::Ready(false),
+            None => self.poll_send(context).map(|result| result.is_ok()),
+        })
+        .await;
+        if sent {
+            next
+        } else {
+            Next::Close
+        }
+    }
+
+    async fn linger(&mut self) {
+        self.timer.reset();
+        self.timer.set(self.worker.now_ms() + LINGER_MS);
+        let mut discarded = 0;
+        poll_fn(|context| {
+            if ready!(Pin::new(&mut self.stream).poll_shutdown(context)).is_err() {
+                return Poll::Ready(());
+            }
+            loop {
+                if self.timer.fired().is_some() || discarded > LINGER_BYTES {
+                    return Poll::Ready(());
+                }
+                self.input.consume(usize::MAX);
+                let read = self
+                    .input
+                    .poll_fill(context, &mut self.stream, &self.worker.buffers, BLOCK);
+                match ready!(read) {
+                    Ok(count) if count > 0 => discarded += count,
+                    _ => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+    }
+}

@@ -1,0 +1,883 @@
+//! One request with its target: choose, connect, send, wait, pass the answer back. Bodies stream both ways through
+//! one block per direction; what one side does not take, the other is not asked for.
+//!
+//! When a target fails: nothing was sent yet (connect refused or timed out): another target is tried, whatever the
+//! method, up to `MAX_TARGETS`. The request was sent, but not a byte came back: it is sent once more if its method
+//! is idempotent and its body still in the buffer, and the connection was an old one (it may have been closed
+//! before) or another target is there to take it. Else: 502. AWS does not resend once bytes were sent; doing it here
+//! means that killing an instance fails no request that may be repeated.
+
+use std::future::{poll_fn, Future};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{ready, Context, Poll};
+use std::time::Instant;
+
+use elba_core::choice::{Chosen, Doubt};
+use elba_core::forwarded::{push_response_head, ResponseContext};
+use elba_core::http1::chunked::{push_chunk_head, BadChunk, ChunkedReader, Piece, LAST_CHUNK};
+use elba_core::http1::response::{BadResponse, ResponseHead, MAX_HEAD};
+use elba_core::http1::{head_may_have_ended, Framing};
+use elba_core::pages::{closes, Answer};
+use tokio::io::AsyncWrite;
+
+use super::connection::{Connection, Next};
+use super::decide::Plan;
+use super::state::Worker;
+use super::ClientStream;
+use crate::buffers::{Input, BLOCK};
+use crate::counters::{Balancer, Target, TargetCells};
+use crate::pool::{TargetRuntime, Upstream};
+use crate::timer::Fired;
+
+/// Source: alb.md section 14.
+const CONNECT_TIMEOUT_MS: u64 = 10_000;
+/// How many targets one request is offered to when they cannot be connected to.
+const MAX_TARGETS: usize = 3;
+/// Body bytes that come with a response head are copied behind it up to here, beyond they are sent from where they
+/// are, in the same system call.
+const COPY_LIMIT: usize = 4096;
+/// Interim responses a target may send before its final one.
+const MAX_INTERIM: u32 = 32;
+
+/// What is still to come of a body.
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    Done,
+    Length(u64),
+    Chunked(ChunkedReader),
+    UntilClose,
+}
+
+impl Body {
+    pub fn is_done(&self) -> bool {
+        matches!(self, Body::Done)
+    }
+
+    /// Appends what `input` holds of the body to `out` in the form it is sent on (chunks stay chunks, written anew),
+    /// a plain body up to `limit` bytes. Returns how much of the input that was.
+    ///
+    /// # Errors
+    /// The chunks are malformed.
+    pub fn take(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<usize, BadChunk> {
+        match self {
+            Body::Done | Body::UntilClose => Ok(0),
+            Body::Length(rest) => {
+                let count = (*rest).min(input.len() as u64).min(limit as u64) as usize;
+                out.extend_from_slice(&input[..count]);
+                *rest -= count as u64;
+                if *rest == 0 {
+                    *self = Body::Done;
+                }
+                Ok(count)
+            }
+            Body::Chunked(reader) => {
+                let used = copy_chunks(reader, input, out, true)?;
+                if reader.is_done() {
+                    *self = Body::Done;
+                }
+                Ok(used)
+            }
+        }
+    }
+}
+
+/// Appends the data in `input` as one chunk (or plain), and the last chunk if it ends there.
+fn copy_chunks(
+    reader: &mut ChunkedReader,
+    input: &[u8],
+    out: &mut Vec<u8>,
+    chunked: bool,
+) -> Result<usize, BadChunk> {
+    if chunked {
+        let mut ahead = reader.clone();
+        let (mut at, mut total) = (0, 0);
+        while let Piece::Data { start, end } = ahead.next(input, &mut at)? {
+            total += end - start;
+        }
+        if total > 0 {
+            push_chunk_head(out, total);
+        }
+    }
+    let (mut at, mut copied) = (0, false);
+    while let Piece::Data { start, end } = reader.next(input, &mut at)? {
+        out.extend_from_slice(&input[start..end]);
+        copied = true;
+    }
+    if chunked && copied {
+        out.extend_from_slice(b"\r\n");
+    }
+    if chunked && reader.is_done() {
+        out.extend_from_slice(LAST_CHUNK);
+    }
+    Ok(at)
+}
+
+/// The way of the request's body.
+pub(super) struct Upload {
+    /// what is still to come after what is in the output buffer
+    pub body: Body,
+    /// everything was sent, or the target takes no more
+    pub is_finished: bool,
+    /// the output buffer holds no longer what it began with: the request cannot be sent again
+    is_streaming: bool,
+    /// the target closed its ear; what it says is still read
+    is_broken: bool,
+    waits_for_client: bool,
+    /// once the response is in the output buffer: what was there of the request, and how much of it is sent
+    aside: Vec<u8>,
+    sent_aside: usize,
+}
+
+impl Upload {
+    pub fn new(body: Body) -> Upload {
+        Upload {
+            body,
+            is_finished: false,
+            is_streaming: false,
+            is_broken: false,
+            waits_for_client: false,
+            aside: Vec::new(),
+            sent_aside: 0,
+        }
+    }
+
+    /// All of it has come from the client and gone to the target.
+    fn is_complete(&self) -> bool {
+        self.is_finished && !self.is_broken
+    }
+}
+
+enum UploadError {
+    /// the client closed or reset
+    Client,
+    Target,
+    BadBody,
+}
+
+/// The way of the response's body.
+struct Download {
+    body: Body,
+    /// sent to the client in chunks
+    chunked: bool,
+    /// the target's connection can be used again once the body has ended
+    reuse: bool,
+    keep: bool,
+}
+
+enum DownloadError {
+    Client,
+    /// the target ended or broke the body early
+    Target,
+}
+
+/// How an attempt with one target went.
+enum Outcome {
+    Response(Download),
+    /// 101
+    Upgraded,
+    ClientGone,
+    /// the client sent no more of its body in time
+    ClientTimeout,
+    BadBody,
+    TargetTimeout,
+    /// closed or reset; true if not a byte had come
+    TargetLost(bool),
+    BadResponse,
+    Cut,
+    Ended,
+}
+
+/// A request in flight on a target, in the counters.
+struct Flight {
+    target: Rc<TargetRuntime>,
+    cells: Arc<TargetCells>,
+}
+
+impl Flight {
+    fn new(target: Rc<TargetRuntime>, cells: Arc<TargetCells>) -> Flight {
+        target.state.request_began();
+        cells.add(Target::Begun, 1);
+        Flight { target, cells }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.target.state.request_ended();
+        self.cells.add(Target::Ended, 1);
+    }
+}
+
+impl<S: ClientStream> Connection<S> {
+    /// Carries the request in the output buffer to a target and its answer to the client.
+    pub(super) async fn exchange(&mut self, mut plan: Plan) -> Next {
+        if plan.expects_continue && !self.send_continue().await {
+            return Next::Close;
+        }
+        let worker = self.worker.clone();
+        let mut tried: [u32; MAX_TARGETS] = [u32::MAX; MAX_TARGETS];
+        let mut tries = 0;
+        let mut was_resent = false;
+        let mut fresh_only = false;
+        // the attempt that failed last: the status for the client if nobody else can take the request
+        let mut failure: Option<(u16, Arc<TargetCells>, Chosen)> = None;
+        loop {
+            let now = worker.now_ms();
+            let chosen = plan.group.chooser.borrow_mut().choose(
+                &plan.group.group,
+                now,
+                || worker.random(),
+                |index| {
+                    if tried.contains(&index) {
+                        Doubt::Tried
+                    } else if plan.group.targets[index as usize].is_suspect(now) {
+                        Doubt::Suspect
+                    } else {
+                        Doubt::None
+                    }
+                },
+            );
+            let Some(chosen) = chosen else {
+                let status = match failure {
+                    None => 503,
+                    Some((status, cells, chosen)) => {
+                        self.count_request(&plan, &cells, chosen);
+                        status
+                    }
+                };
+                return self.fail(plan, status).await;
+            };
+            let target = plan.group.targets[chosen.index as usize].clone();
+            let runtime = plan.config.balancers[plan.place.load_balancer as usize].clone();
+            let group = &plan.group.group.source.arn;
+            let cells = target.cells(worker.index, &worker.counters, &runtime.balancer, group);
+            self.timer.reset();
+            self.timer.set_target(Arc::as_ptr(&target.state) as usize);
+            let flight = Flight::new(target.clone(), cells.clone());
+
+            let idle = if fresh_only {
+                None
+            } else {
+                self.take_idle(&plan, &target).await
+            };
+            let upstream = match idle {
+                Some(upstream) => Ok(upstream),
+                None => self.connect(&target, runtime.cells.clone()).await,
+            };
+            let mut upstream = match upstream {
+                Ok(upstream) => upstream,
+                Err(ConnectFailure::Gone(next)) => return next,
+                Err(ConnectFailure::Cut) => return self.fail(plan, 502).await,
+                Err(ConnectFailure::Failed(status)) => {
+                    cells.add(Target::TargetConnectionError, 1);
+                    target.suspect(now);
+                    tried[tries] = chosen.index;
+                    tries += 1;
+                    if tries == MAX_TARGETS {
+                        self.count_request(&plan, &cells, chosen);
+                        return self.fail(plan, status).await;
+                    }
+                    failure = Some((status, cells, chosen));
+                    continue;
+                }
+            };
+
+            let mut from_target = Input::default();
+            let outcome = self
+                .attempt(&mut plan, &mut upstream, &mut from_target, &cells)
+                .await;
+            if let Outcome::TargetLost(true) = outcome {
+                let may_resend = plan.is_idempotent && !plan.upload.is_streaming && !was_resent;
+                if upstream.is_used {
+                    target.forget_idle();
+                } else {
+                    target.suspect(now);
+                    if tries < MAX_TARGETS {
+                        tried[tries] = chosen.index;
+                        tries += 1;
+                    }
+                }
+                if may_resend && (upstream.is_used || tries < MAX_TARGETS) {
+                    was_resent = true;
+                    fresh_only = upstream.is_used;
+                    failure = Some((502, cells, chosen));
+                    self.sent = 0;
+                    plan.upload.is_finished = false;
+                    plan.upload.is_broken = false;
+                    continue;
+                }
+            }
+            self.count_request(&plan, &cells, chosen);
+            let next = match outcome {
+                Outcome::Response(download) => {
+                    self.finish(plan, download, upstream, from_target, &flight).await
+                }
+                Outcome::Upgraded => {
+                    self.tunnel(&mut upstream, &mut from_target).await;
+                    from_target.consume(usize::MAX);
+                    from_target.release(&worker.buffers);
+                    Next::Close
+                }
+                other => {
+                    from_target.consume(usize::MAX);
+                    from_target.release(&worker.buffers);
+                    drop(upstream);
+                    match other {
+                        Outcome::ClientTimeout => self.fail(plan, 408).await,
+                        Outcome::BadBody => self.fail(plan, 400).await,
+                        Outcome::TargetTimeout => self.fail(plan, 504).await,
+                        Outcome::Ended => Next::Close,
+                        Outcome::ClientGone => {
+                            // nobody is there to be told; counted as the log would say
+                            let status = if plan.upload.is_finished { 460 } else { 400 };
+                            runtime.cells.add_answer(status);
+                            Next::Close
+                        }
+                        _ => self.fail(plan, 502).await,
+                    }
+                }
+            };
+            drop(flight);
+            return next;
+        }
+    }
+
+    fn count_request(&self, plan: &Plan, cells: &TargetCells, chosen: Chosen) {
+        let balancer = &plan.config.balancers[plan.place.load_balancer as usize].cells;
+        balancer.add(Balancer::RequestCount, 1);
+        cells.add(Target::RequestCount, 1);
+        if self.peer.is_ipv6() {
+            balancer.add(Balancer::IPv6RequestCount, 1);
+            cells.add(Target::IPv6RequestCount, 1);
+        }
+        if chosen.failed_open {
+            cells.add(Target::UnhealthyRoutingRequest, 1);
+        }
+    }
+
+    async fn send_continue(&mut self) -> bool {
+        const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+        self.timer.reset();
+        self.progress();
+        let mut sent = 0;
+        poll_fn(|context| {
+            while sent < CONTINUE.len() {
+                if self.timer.fired().is_some() {
+                    return Poll::Ready(false);
+                }
+                match ready!(Pin::new(&mut self.stream).poll_write(context, &CONTINUE[sent..])) {
+                    Ok(count) if count > 0 => sent += count,
+                    _ => return Poll::Ready(false),
+                }
+            }
+            Poll::Ready(true)
+        })
+        .await
+    }
+
+    /// A pooled connection. What cannot be sent twice gets one that the system has just said is open.
+    async fn take_idle(&self, plan: &Plan, target: &TargetRuntime) -> Option<Upstream> {
+        if target.idle_count() == 0 {
+            return None;
+        }
+        poll_fn(|context| {
+            Poll::Ready(loop {
+                match target.take_idle(context) {
+                    Some(upstream) if !plan.is_idempotent && !upstream.is_quiet_now() => {}
+                    other => break other,
+                }
+            })
+        })
+        .await
+    }
+
+    async fn connect(
+        &mut self,
+        target: &TargetRuntime,
+        cells: Arc<crate::counters::BalancerCells>,
+    ) -> Result<Upstream, ConnectFailure> {
+        self.timer.set(self.worker.now_ms() + CONNECT_TIMEOUT_MS);
+        let mut connecting = std::pin::pin!(Upstream::connect(&target.state, cells));
+        poll_fn(|context| {
+            if let Some(why) = self.timer.fired() {
+                return Poll::Ready(Err(match why {
+                    Fired::Timeout => ConnectFailure::Failed(504),
+                    Fired::Cut => ConnectFailure::Cut,
+                    Fired::Drain => ConnectFailure::Gone(Next::Close),
+                }));
+            }
+            match ready!(connecting.as_mut().poll(context)) {
+                Ok(upstream) => Poll::Ready(Ok(upstream)),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    Poll::Ready(Err(ConnectFailure::Failed(504)))
+                }
+                Err(_) => Poll::Ready(Err(ConnectFailure::Failed(502))),
+            }
+        })
+        .await
+    }
+
+    /// Sends the request and waits for the head of the response, which is then in the output buffer for the client.
+    async fn attempt(
+        &mut self,
+        plan: &mut Plan,
+        upstream: &mut Upstream,
+        from_target: &mut Input,
+        cells: &TargetCells,
+    ) -> Outcome {
+        let worker = self.worker.clone();
+        self.progress();
+        let mut began: Option<Instant> = None;
+        let (mut seen, mut interim) = (0, 0);
+        poll_fn(|context| {
+            if let Some(why) = self.timer.fired() {
+                return Poll::Ready(match why {
+                    Fired::Timeout if plan.upload.waits_for_client => Outcome::ClientTimeout,
+                    Fired::Timeout => Outcome::TargetTimeout,
+                    Fired::Cut => Outcome::Cut,
+                    Fired::Drain => Outcome::Ended,
+                });
+            }
+            if !plan.upload.is_finished {
+                match self.poll_upload(context, &mut plan.upload, upstream) {
+                    Poll::Ready(Ok(())) => {
+                        began = Some(Instant::now());
+                        self.progress();
+                    }
+                    Poll::Ready(Err(UploadError::Target)) => {
+                        plan.upload.is_finished = true;
+                        plan.upload.is_broken = true;
+                    }
+                    Poll::Ready(Err(UploadError::Client)) => return Poll::Ready(Outcome::ClientGone),
+                    Poll::Ready(Err(UploadError::BadBody)) => return Poll::Ready(Outcome::BadBody),
+                    Poll::Pending => {}
+                }
+            }
+            // a client that leaves is noticed; what it sends meanwhile is its next request
+            while plan.upload.is_finished && self.input.has_room(BLOCK) {
+                match self
+                    .input
+                    .poll_fill(context, &mut self.stream, &worker.buffers, BLOCK)
+                {
+                    Poll::Ready(Ok(count)) if count > 0 => {
+                        self.bytes += count as u64;
+                    }
+                    Poll::Ready(_) => return Poll::Ready(Outcome::ClientGone),
+                    Poll::Pending => break,
+                }
+            }
+            loop {
+                match from_target.poll_fill(context, upstream, &worker.buffers, MAX_HEAD + BLOCK) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(count)) if count > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(Outcome::TargetLost(from_target.is_empty())),
+                }
+                loop {
+                    if seen > 0
+                        && !head_may_have_ended(from_target.bytes(), seen)
+                        && from_target.len() <= MAX_HEAD
+                    {
+                        seen = from_target.len();
+                        break;
+                    }
+                    let mut scratch = worker.scratch.borrow_mut();
+                    let head = &mut scratch.response;
+                    let used = match head.parse(from_target.bytes()) {
+                        Ok(Some(used)) => used,
+                        Ok(None) => {
+                            seen = from_target.len();
+                            break;
+                        }
+                        Err(BadResponse) => return Poll::Ready(Outcome::BadResponse),
+                    };
+                    seen = 0;
+                    match head.status {
+                        101 if plan.is_websocket => {
+                            cells.add_answer(101);
+                            self.put_head(&worker, plan, from_target.bytes(), head, false, true, true);
+                            from_target.consume(used);
+                            return Poll::Ready(Outcome::Upgraded);
+                        }
+                        101 => return Poll::Ready(Outcome::BadResponse),
+                        100..=199 => {
+                            interim += 1;
+                            from_target.consume(used);
+                            if interim > MAX_INTERIM {
+                                return Poll::Ready(Outcome::BadResponse);
+                            }
+                            if from_target.is_empty() {
+                                break;
+                            }
+                        }
+                        status => {
+                            cells.add_answer(status);
+                            if let Some(began) = began {
+                                cells.add_response_time(began.elapsed().as_micros() as u64);
+                            }
+                            return Poll::Ready(
+                                match self.begin_download(&worker, plan, head, from_target, used) {
+                                    Ok(download) => Outcome::Response(download),
+                                    Err(BadChunk) => Outcome::BadResponse,
+                                },
+                            );
+                        }
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Puts the response head for the client into the output buffer.
+    #[allow(clippy::too_many_arguments)]
+    fn put_head(
+        &mut self,
+        worker: &Worker,
+        plan: &Plan,
+        bytes: &[u8],
+        head: &ResponseHead,
+        chunked: bool,
+        keep_alive: bool,
+        upgrades: bool,
+    ) {
+        let date = worker.date();
+        let context = ResponseContext {
+            date: &date,
+            keep_alive,
+            chunked,
+            upgrades,
+            extra: &plan.config.compiled.listener_at(plan.place).response_headers,
+            cookies: b"",
+        };
+        self.output.clear();
+        self.sent = 0;
+        push_response_head(&mut self.output, bytes, head, &context);
+    }
+
+    fn begin_download(
+        &mut self,
+        worker: &Worker,
+        plan: &mut Plan,
+        head: &ResponseHead,
+        from_target: &mut Input,
+        used: usize,
+    ) -> Result<Download, BadChunk> {
+        let framing = head.framing(plan.to_head);
+        let unframed = matches!(framing, Framing::Chunked | Framing::UntilClose);
+        let chunked = unframed && plan.client_is_http11;
+        // an answer that overtakes the request's body ends the connection: where the next request begins on it
+        // would depend on who stops reading first
+        let keep = plan.keep && plan.upload.is_complete() && !worker.is_draining() && (!unframed || chunked);
+        if !plan.upload.is_finished {
+            // both bodies are under way: each needs an output buffer of its own
+            plan.upload.aside = std::mem::replace(&mut self.output, worker.buffers.output());
+            plan.upload.sent_aside = self.sent;
+        }
+        self.put_head(worker, plan, from_target.bytes(), head, chunked, keep, false);
+        from_target.consume(used);
+        let mut download = Download {
+            body: match framing {
+                Framing::None => Body::Done,
+                Framing::Length(length) => Body::Length(length),
+                Framing::Chunked => Body::Chunked(ChunkedReader::default()),
+                Framing::UntilClose => Body::UntilClose,
+            },
+            chunked,
+            reuse: head.keeps_alive() && !plan.close_target && framing != Framing::UntilClose,
+            keep,
+        };
+        // a small body goes with the head in one piece
+        if let Body::Length(length) = download.body {
+            if length <= COPY_LIMIT as u64 {
+                let taken = download
+                    .body
+                    .take(from_target.bytes(), &mut self.output, COPY_LIMIT)?;
+                from_target.consume(taken);
+            }
+        } else if !from_target.is_empty() {
+            self.put_body(&mut download, from_target)?;
+        }
+        Ok(download)
+    }
+
+    /// Moves what has come of a body without known length into the output.
+    fn put_body(&mut self, download: &mut Download, from_target: &mut Input) -> Result<(), BadChunk> {
+        match &mut download.body {
+            Body::Done | Body::Length(_) => {}
+            Body::Chunked(reader) => {
+                let used = copy_chunks(reader, from_target.bytes(), &mut self.output, download.chunked)?;
+                if reader.is_done() {
+                    download.body = Body::Done;
+                }
+                from_target.consume(used);
+            }
+            Body::UntilClose => {
+                if download.chunked && !from_target.is_empty() {
+                    push_chunk_head(&mut self.output, from_target.len());
+                }
+                self.output.extend_from_slice(from_target.bytes());
+                if download.chunked && !from_target.is_empty() {
+                    self.output.extend_from_slice(b"\r\n");
+                }
+                from_target.consume(usize::MAX);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the rest of the response, and of the request if that is not through yet.
+    async fn finish(
+        &mut self,
+        mut plan: Plan,
+        mut download: Download,
+        mut upstream: Upstream,
+        mut from_target: Input,
+        flight: &Flight,
+    ) -> Next {
+        self.progress();
+        let ended = poll_fn(|context| {
+            if self.timer.fired().is_some() {
+                return Poll::Ready(Err(DownloadError::Target));
+            }
+            if !plan.upload.is_finished {
+                // its failure is no failure of the response
+                std::mem::swap(&mut self.output, &mut plan.upload.aside);
+                let sent = std::mem::replace(&mut self.sent, plan.upload.sent_aside);
+                let upload = self.poll_upload(context, &mut plan.upload, &mut upstream);
+                plan.upload.sent_aside = std::mem::replace(&mut self.sent, sent);
+                std::mem::swap(&mut self.output, &mut plan.upload.aside);
+                if let Poll::Ready(Err(_)) = upload {
+                    plan.upload.is_finished = true;
+                    plan.upload.is_broken = true;
+                }
+            }
+            self.poll_download(context, &mut download, &mut upstream, &mut from_target)
+        })
+        .await;
+        if plan.upload.aside.capacity() > 0 {
+            self.worker
+                .buffers
+                .give_back_output(std::mem::take(&mut plan.upload.aside));
+        }
+        let clean = ended.is_ok() && from_target.is_empty();
+        if clean && download.reuse && plan.upload.is_complete() {
+            flight.target.keep(upstream, self.worker.now_ms());
+        }
+        from_target.consume(usize::MAX);
+        from_target.release(&self.worker.buffers);
+        match ended {
+            Ok(()) if download.keep => Next::Again,
+            Ok(()) if plan.upload.is_complete() => Next::Close,
+            Ok(()) => Next::Linger,
+            // a response that has begun and breaks is cut short by closing: the client must not take it for whole
+            Err(_) => Next::Close,
+        }
+    }
+
+    /// Moves the request to the target: the output buffer, then the rest of the body.
+    fn poll_upload(
+        &mut self,
+        context: &mut Context<'_>,
+        upload: &mut Upload,
+        upstream: &mut Upstream,
+    ) -> Poll<Result<(), UploadError>> {
+        loop {
+            upload.waits_for_client = false;
+            let direct = match &upload.body {
+                Body::Length(rest) if self.sent == self.output.len() => {
+                    (*rest).min(self.input.len() as u64) as usize
+                }
+                _ => 0,
+            };
+            if self.sent < self.output.len() || direct > 0 {
+                let from_output = self.sent < self.output.len();
+                let bytes = if from_output {
+                    &self.output[self.sent..]
+                } else {
+                    &self.input.bytes()[..direct]
+                };
+                let count = match ready!(Pin::new(&mut *upstream).poll_write(context, bytes)) {
+                    Ok(count) if count > 0 => count,
+                    _ => return Poll::Ready(Err(UploadError::Target)),
+                };
+                self.progress();
+                if from_output {
+                    self.sent += count;
+                } else {
+                    self.input.consume(count);
+                    if let Body::Length(rest) = &mut upload.body {
+                        *rest -= count as u64;
+                        if *rest == 0 {
+                            upload.body = Body::Done;
+                        }
+                    }
+                }
+                continue;
+            }
+            if upload.body.is_done() {
+                upload.is_finished = true;
+                return Poll::Ready(Ok(()));
+            }
+            upload.is_streaming = true;
+            self.output.clear();
+            self.sent = 0;
+            if !self.input.is_empty() {
+                // chunks
+                match upload.body.take(self.input.bytes(), &mut self.output, BLOCK) {
+                    Ok(used) => self.input.consume(used),
+                    Err(BadChunk) => return Poll::Ready(Err(UploadError::BadBody)),
+                }
+                if !self.output.is_empty() || upload.body.is_done() {
+                    continue;
+                }
+            }
+            match self
+                .input
+                .poll_fill(context, &mut self.stream, &self.worker.buffers, BLOCK)
+            {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.bytes += count as u64;
+                    self.progress();
+                }
+                Poll::Ready(_) => return Poll::Ready(Err(UploadError::Client)),
+                Poll::Pending => {
+                    upload.waits_for_client = true;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Moves the response to the client: the output buffer, then the rest of the body.
+    fn poll_download(
+        &mut self,
+        context: &mut Context<'_>,
+        download: &mut Download,
+        upstream: &mut Upstream,
+        from_target: &mut Input,
+    ) -> Poll<Result<(), DownloadError>> {
+        loop {
+            let direct = match &download.body {
+                Body::Length(rest) => (*rest).min(from_target.len() as u64) as usize,
+                Body::UntilClose if !download.chunked => from_target.len(),
+                _ => 0,
+            };
+            if self.sent < self.output.len() || direct > 0 {
+                let body = &from_target.bytes()[..direct];
+                let stream = Pin::new(&mut self.stream);
+                let ahead = self.output.len() - self.sent;
+                let written = if ahead == 0 {
+                    stream.poll_write(context, body)
+                } else if direct == 0 {
+                    stream.poll_write(context, &self.output[self.sent..])
+                } else {
+                    let slices = [
+                        io::IoSlice::new(&self.output[self.sent..]),
+                        io::IoSlice::new(body),
+                    ];
+                    stream.poll_write_vectored(context, &slices)
+                };
+                let count = match ready!(written) {
+                    Ok(count) if count > 0 => count,
+                    _ => return Poll::Ready(Err(DownloadError::Client)),
+                };
+                self.bytes += count as u64;
+                self.progress();
+                let from_output = count.min(ahead);
+                self.sent += from_output;
+                let from_body = count - from_output;
+                from_target.consume(from_body);
+                if let Body::Length(rest) = &mut download.body {
+                    *rest -= from_body as u64;
+                    if *rest == 0 {
+                        download.body = Body::Done;
+                    }
+                }
+                continue;
+            }
+            if download.body.is_done() {
+                return Poll::Ready(Ok(()));
+            }
+            self.output.clear();
+            self.sent = 0;
+            match from_target.poll_fill(context, upstream, &self.worker.buffers, BLOCK) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(count)) if count > 0 => self.progress(),
+                Poll::Ready(Ok(_)) if matches!(download.body, Body::UntilClose) => {
+                    if download.chunked {
+                        self.output.extend_from_slice(LAST_CHUNK);
+                    }
+                    download.body = Body::Done;
+                    continue;
+                }
+                Poll::Ready(_) => return Poll::Ready(Err(DownloadError::Target)),
+            }
+            let encodes = download.chunked || matches!(download.body, Body::Chunked(_));
+            if encodes && self.put_body(download, from_target).is_err() {
+                return Poll::Ready(Err(DownloadError::Target));
+            }
+        }
+    }
+
+    /// Answers with an error page instead of a response. The connection goes on if the request has come whole.
+    async fn fail(&mut self, plan: Plan, status: u16) -> Next {
+        let worker = self.worker.clone();
+        let whole = plan.upload.body.is_done();
+        let keep = plan.keep && whole && !closes(status) && !worker.is_draining();
+        let listener = plan.config.compiled.listener_at(plan.place);
+        plan.config.balancers[plan.place.load_balancer as usize]
+            .cells
+            .add_answer(status);
+        let date = worker.date();
+        self.output.clear();
+        Answer {
+            date: &date,
+            keep_alive: keep,
+            to_head: plan.to_head,
+            server: listener.server_header,
+            extra: &listener.response_headers,
+        }
+        .push_error(&mut self.output, status);
+        self.send_output(if keep { Next::Again } else { Next::Linger })
+            .await
+    }
+}
+
+enum ConnectFailure {
+    Failed(u16),
+    Cut,
+    Gone(Next),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_written_anew() {
+        let mut body = Body::Chunked(ChunkedReader::default());
+        let mut out = Vec::new();
+        let input = b"2;ext=1\r\nab\r\n3\r\ncde\r\n0\r\nTrailer: x\r\n\r\nGET /";
+        assert_eq!(body.take(input, &mut out, 1), Ok(input.len() - 5));
+        assert_eq!(out, b"5\r\nabcde\r\n0\r\n\r\n");
+        assert!(body.is_done());
+
+        let mut body = Body::Length(5);
+        let mut out = Vec::new();
+        assert_eq!(body.take(b"abcdefg", &mut out, 3), Ok(3));
+        assert_eq!(body.take(b"defg", &mut out, 30), Ok(2));
+        assert!(body.is_done() && out == b"abcde");
+    }
+
+    #[test]
+    fn chunks_can_be_taken_off() {
+        let mut reader = ChunkedReader::default();
+        let mut out = Vec::new();
+        copy_chunks(&mut reader, b"2\r\nab\r\n1\r\nc", &mut out, false).unwrap();
+        copy_chunks(&mut reader, b"\r\n0\r\n\r\n", &mut out, false).unwrap();
+        assert!(reader.is_done() && out == b"abc");
+    }
+}

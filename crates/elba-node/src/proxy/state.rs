@@ -1,0 +1,283 @@
+//! What the connections of one worker share. Single-threaded throughout: `Rc`, `Cell`, `RefCell`; no borrow is held
+//! across a wait.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use elba_core::choice::Chooser;
+use elba_core::compile::{Compiled, LoadBalancer, TargetGroup};
+use elba_core::forwarded::TraceSeed;
+use elba_core::http1::date::http_date;
+use elba_core::http1::request::RequestHead;
+use elba_core::http1::response::ResponseHead;
+
+use crate::buffers::Buffers;
+use crate::counters::{BalancerCells, Counters};
+use crate::pool::TargetRuntime;
+use crate::timer::{now_ms, Timers};
+
+/// A load balancer with this worker's counters.
+pub struct BalancerRuntime {
+    pub balancer: Arc<LoadBalancer>,
+    pub cells: Arc<BalancerCells>,
+}
+
+/// A target group with this worker's candidates and pools.
+pub struct GroupRuntime {
+    pub group: Arc<TargetGroup>,
+    pub chooser: RefCell<Chooser>,
+    /// as in `TargetGroup::targets`
+    pub targets: Vec<Rc<TargetRuntime>>,
+}
+
+/// One version of the configuration as one worker uses it. A request keeps the one it began with.
+pub struct Config {
+    pub compiled: Arc<Compiled>,
+    /// as in `Compiled::load_balancers`
+    pub balancers: Vec<Rc<BalancerRuntime>>,
+    /// by slot
+    pub groups: Vec<Option<Rc<GroupRuntime>>>,
+}
+
+/// Heads are parsed into these; used within one step only, never across a wait.
+#[derive(Default)]
+pub struct Scratch {
+    pub request: RequestHead,
+    pub response: ResponseHead,
+}
+
+pub struct Worker {
+    pub index: usize,
+    pub counters: Arc<Counters>,
+    pub timers: Rc<Timers>,
+    pub buffers: Buffers,
+    pub scratch: RefCell<Scratch>,
+    config: RefCell<Rc<Config>>,
+    now_ms: Cell<u64>,
+    epoch_seconds: Cell<u64>,
+    date: RefCell<Rc<str>>,
+    random: Cell<u64>,
+    draining: Cell<bool>,
+}
+
+impl Worker {
+    /// `seed` differs from worker to worker and from start to start.
+    pub fn new(index: usize, counters: Arc<Counters>, seed: u64) -> Worker {
+        let worker = Worker {
+            index,
+            counters,
+            timers: Rc::default(),
+            buffers: Buffers::default(),
+            scratch: RefCell::default(),
+            config: RefCell::new(Rc::new(Config {
+                compiled: Arc::new(Compiled::empty()),
+                balancers: Vec::new(),
+                groups: Vec::new(),
+            })),
+            now_ms: Cell::new(now_ms()),
+            epoch_seconds: Cell::new(u64::MAX),
+            date: RefCell::new(Rc::from("")),
+            random: Cell::new(seed),
+            draining: Cell::new(false),
+        };
+        worker.tick();
+        worker
+    }
+
+    /// Milliseconds on the node's clock as of the last tick: good enough for deadlines.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms.get()
+    }
+
+    pub fn date(&self) -> Rc<str> {
+        self.date.borrow().clone()
+    }
+
+    /// splitmix64: fast and well mixed; nothing here has to be unpredictable.
+    pub fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn trace_seed(&self) -> TraceSeed {
+        TraceSeed {
+            epoch_seconds: self.epoch_seconds.get() as u32,
+            random: u128::from(self.random()) << 64 | u128::from(self.random()),
+        }
+    }
+
+    pub fn config(&self) -> Rc<Config> {
+        self.config.borrow().clone()
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Idle connections end now, the others with their next response.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.timers.drain(false);
+        for group in self.config().groups.iter().flatten() {
+            group.targets.iter().for_each(|target| target.forget_idle());
+        }
+    }
+
+    /// Moves the clock and wakes what is late. Called every `TICK_MS`.
+    pub fn tick(&self) {
+        let now = now_ms();
+        self.now_ms.set(now);
+        let epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs());
+        if self.epoch_seconds.replace(epoch) != epoch {
+            *self.date.borrow_mut() = Rc::from(http_date(epoch));
+        }
+        self.timers.sweep(now);
+    }
+
+    /// Closes pooled connections that the targets have closed, or that nobody used for the idle time-out.
+    pub fn sweep_pools(&self) {
+        let config = self.config();
+        let mut idle_ms = vec![u64::MAX; config.groups.len()];
+        for balancer in &config.compiled.load_balancers {
+            for slot in balancer.group_slots() {
+                let shortest = &mut idle_ms[slot as usize];
+                *shortest = (*shortest).min(balancer.attributes.idle_timeout_ms);
+            }
+        }
+        for (group, idle_ms) in config.groups.iter().zip(idle_ms) {
+            let oldest = self.now_ms().saturating_sub(idle_ms);
+            for target in group.iter().flat_map(|group| &group.targets) {
+                target.sweep(oldest);
+            }
+        }
+    }
+
+    /// Takes a new configuration. Groups that did not change keep all of their runtime; targets that stay keep
+    /// their pools.
+    pub fn install(&self, compiled: Arc<Compiled>) {
+        let before = self.config();
+        let mut known: HashMap<usize, Rc<TargetRuntime>> = HashMap::new();
+        for target in before.groups.iter().flatten().flat_map(|group| &group.targets) {
+            known.insert(Arc::as_ptr(&target.state) as usize, target.clone());
+        }
+        let mut groups = Vec::with_capacity(compiled.target_groups.len());
+        for (slot, group) in compiled.target_groups.iter().enumerate() {
+            let Some(group) = group else {
+                groups.push(None);
+                continue;
+            };
+            let same = before.groups.get(slot).and_then(Option::as_ref);
+            if let Some(same) = same.filter(|same| Arc::ptr_eq(&same.group, group)) {
+                groups.push(Some(same.clone()));
+                continue;
+            }
+            let targets = group.targets.iter().map(|target| {
+                let runtime = match known.get(&(Arc::as_ptr(&target.state) as usize)) {
+                    Some(runtime) => runtime.clone(),
+                    None => Rc::new(TargetRuntime::new(target.state.clone())),
+                };
+                runtime.set_draining(target.draining);
+                runtime
+            });
+            groups.push(Some(Rc::new(GroupRuntime {
+                group: group.clone(),
+                chooser: RefCell::default(),
+                targets: targets.collect(),
+            })));
+        }
+        let balancers = compiled.load_balancers.iter().map(|balancer| {
+            Rc::new(BalancerRuntime {
+                balancer: balancer.clone(),
+                cells: self.counters.balancer(self.index, &balancer.source.arn),
+            })
+        });
+        let config = Config {
+            balancers: balancers.collect(),
+            groups,
+            compiled: compiled.clone(),
+        };
+        let stays: std::collections::HashSet<usize> = config
+            .groups
+            .iter()
+            .flatten()
+            .flat_map(|group| &group.targets)
+            .map(|target| Arc::as_ptr(&target.state) as usize)
+            .collect();
+        for (address, target) in &known {
+            if !stays.contains(address) {
+                // it has left: connections still in flight on it are not kept afterwards
+                target.set_draining(true);
+            }
+        }
+        *self.config.borrow_mut() = Rc::new(config);
+        if !compiled.cut.is_empty() {
+            let cut: Vec<usize> = compiled
+                .cut
+                .iter()
+                .map(|state| Arc::as_ptr(state) as usize)
+                .collect();
+            self.timers.cut(&cut);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use elba_core::compile::compile;
+    use elba_core::protocol;
+
+    fn snapshot(ids: &[&str]) -> protocol::Snapshot {
+        protocol::Snapshot {
+            target_groups: vec![protocol::TargetGroup {
+                arn: "tg".into(),
+                targets: ids
+                    .iter()
+                    .map(|id| protocol::Target {
+                        id: (*id).into(),
+                        port: 80,
+                        address: "127.0.0.1".into(),
+                        ..Default::default()
+                    })
+                    .collect(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_stays_keeps_its_runtime() {
+        let worker = Worker::new(0, Counters::new(), 1);
+        let first = Arc::new(compile(&snapshot(&["a", "b"]), None).unwrap());
+        worker.install(first.clone());
+        let one = worker.config();
+        let second = Arc::new(compile(&snapshot(&["b", "c"]), Some(&first)).unwrap());
+        worker.install(second.clone());
+        let two = worker.config();
+        let target =
+            |config: &Config, index: usize| config.groups[0].as_ref().unwrap().targets[index].clone();
+        assert!(Rc::ptr_eq(&target(&one, 1), &target(&two, 0)));
+        assert!(!Rc::ptr_eq(&target(&one, 1), &target(&two, 1)));
+        worker.install(Arc::new(compile(&snapshot(&["b", "c"]), Some(&second)).unwrap()));
+        assert!(Rc::ptr_eq(
+            two.groups[0].as_ref().unwrap(),
+            worker.config().groups[0].as_ref().unwrap()
+        ));
+    }
+
+    #[test]
+    fn random_numbers_differ() {
+        let worker = Worker::new(0, Counters::new(), 7);
+        let numbers: std::collections::HashSet<u64> = (0..1000).map(|_| worker.random()).collect();
+        assert_eq!(numbers.len(), 1000);
+    }
+}
