@@ -72,7 +72,7 @@ impl Input {
     }
 
     pub fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        self.start += count.min(self.len());
         if self.start == self.end {
             self.start = 0;
             self.end = 0;

@@ -178,7 +178,8 @@ impl<S: ClientStream> Connection<S> {
         if head.classification.reason().is_some() {
             cells.add(Balancer::DesyncNonCompliant, 1);
         }
-        if verdict == Verdict::Block {
+        // another protocol's version says more than that it is no request
+        if verdict == Verdict::Block && head.refused != Some(Refused(505)) {
             return Err(self.error(worker, config, asked, input, 400));
         }
         if let Some(Refused(status)) = head.refused {
