@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 PERIOD_MICROSECONDS = 100_000
@@ -151,6 +151,11 @@ class Cgroups:
     def remove(self, instance_id: str) -> None:
         """Remove the instance's groups; what the kernel still holds stays until `close`."""
         self._rmdir(root / instance_id for root in self._roots.values())
+
+    def remove_all_but(self, instance_ids: Collection[str]) -> None:
+        """Remove groups of instances that are no more."""
+        for root in self._roots.values():
+            self._rmdir(group for group in root.iterdir() if group.is_dir() and group.name not in instance_ids)
 
     def close(self) -> None:
         """Remove the provider's own groups if no instance is left in them."""

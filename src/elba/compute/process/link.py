@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from elba.compute.interface import NotFound, Transient
 
 ANSWER_SECONDS = 5.0
 """The world's time: a supervisor answers in microseconds, so one that takes this long hangs."""
+
+PING_SECONDS = 1.0
+"""At most one ping in this time, however often it is asked for."""
 
 
 def lock_holder(directory: Path) -> int | None:
@@ -51,6 +55,7 @@ class Link:
         self._next_id = 0
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._overdue = False
+        self._next_ping = 0.0
         self._ping: asyncio.Task[None] | None = None
         self._listening = asyncio.create_task(self._listen(), name="process.link")
 
@@ -74,8 +79,10 @@ class Link:
 
     @property
     def responsive(self) -> bool:
-        """False while a ping has gone unanswered for too long. Asking sends the next ping."""
-        if self._ping is None or self._ping.done():
+        """False while a ping has gone unanswered for too long. Asking sends the next ping, if it is time."""
+        now = time.monotonic()
+        if (self._ping is None or self._ping.done()) and now >= self._next_ping:
+            self._next_ping = now + PING_SECONDS
             self._ping = asyncio.create_task(self._check(), name="process.ping")
         return not self._overdue
 
@@ -84,15 +91,16 @@ class Link:
         if self.closed.is_set():
             raise NotFound("the instance is not running")
         self._next_id += 1
+        id_ = self._next_id
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waiting[self._next_id] = future
-        self._writer.write(json.dumps({"id": self._next_id, "op": op, **arguments}).encode() + b"\n")
+        self._waiting[id_] = future
+        self._writer.write(json.dumps({"id": id_, "op": op, **arguments}).encode() + b"\n")
         try:
             return await asyncio.wait_for(future, ANSWER_SECONDS)
         except TimeoutError:
             raise Transient(f"the instance's supervisor (process {self.pid}) does not answer") from None
         finally:
-            self._waiting.pop(self._next_id, None)
+            self._waiting.pop(id_, None)
 
     async def close(self) -> None:
         """Let go of the instance, which goes on."""

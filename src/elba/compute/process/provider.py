@@ -220,6 +220,13 @@ class ProcessProvider:
         if self._cgroups is not None:
             self._cgroups.close()
 
+    def supervisor_pid(self, instance_id: str) -> int:
+        """The process whose end is the instance's end. Raises: NotFound (it does not run)."""
+        instance = self._instances.get(instance_id)
+        if instance is None or instance.link is None:
+            raise NotFound(f"{instance_id} is not running")
+        return instance.link.pid
+
     # Finding what runs.
 
     async def _open(self) -> None:
@@ -234,6 +241,8 @@ class ProcessProvider:
         await asyncio.to_thread(shutil.rmtree, self._trash, True)
         paths = sorted(self._instances_directory.iterdir(), key=lambda path: path.stat().st_mtime)
         await asyncio.gather(*(self._adopt(InstanceDirectory(path)) for path in paths if path.is_dir()))
+        if self._cgroups is not None:
+            self._cgroups.remove_all_but(self._instances)
 
     async def _adopt(self, directory: InstanceDirectory) -> None:
         instance = self._instances[directory.instance_id] = _Instance(directory, directory.read_spec())

@@ -337,9 +337,9 @@ class Supervisor:
         finally:
             os._exit(127)
 
-    def descendants(self) -> dict[int, tuple[int, ...]]:
-        """Ticks (own user, own system, reaped user, reaped system) of every process below this one that is not a
-        zombie, by the process id that /proc shows."""
+    def descendants(self, zombies: bool = False) -> dict[int, tuple[int, ...]]:
+        """Ticks (own user, own system, reaped user, reaped system) of every process below this one, by the process
+        id that /proc shows."""
         me = int(os.readlink("/proc/self"))
         parents: dict[int, list[int]] = {}
         ticks: dict[int, tuple[int, ...]] = {}
@@ -351,7 +351,7 @@ class Supervisor:
                 continue
             pid = int(entry)
             parents.setdefault(int(fields[1]), []).append(pid)
-            if fields[0] not in (b"Z", b"X"):
+            if zombies or fields[0] not in (b"Z", b"X"):
                 ticks[pid] = tuple(int(f) for f in fields[11:15])
         found: dict[int, tuple[int, ...]] = {}
         todo = [me]
@@ -366,7 +366,7 @@ class Supervisor:
         """CPU time of the whole tree since it began: the living with what they reaped, and what we reaped."""
         times = os.times()
         own = times.user + times.system + times.children_user + times.children_system
-        return own + sum(sum(t) for t in self.descendants().values()) / _clock_ticks
+        return own + sum(sum(t) for t in self.descendants(zombies=True).values()) / _clock_ticks
 
     def _kill_all(self, number: int) -> None:
         if self.isolated:

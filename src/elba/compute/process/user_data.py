@@ -202,7 +202,7 @@ def _files(entries: Any, notes: list[str]) -> Iterator[File]:
 def _content(content: Any, encoding: str) -> bytes:
     raw = content if isinstance(content, bytes) else str(content or "").encode()
     if encoding in ("b64", "base64", "gz+base64", "gzip+base64", "gz+b64", "gzip+b64"):
-        raw = base64.b64decode(b"".join(raw.split()))
+        raw = base64.b64decode(b"".join(raw.split()), validate=True)
     if encoding.startswith("gz"):
         raw = gzip.decompress(raw)
     return raw
