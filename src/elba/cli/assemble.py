@@ -40,6 +40,7 @@ async def real_parts(home: Home, settings: Settings, stack: contextlib.AsyncExit
         first=settings.first_slice + 1,
         last=settings.last_slice,
         elastic=settings.first_slice,  # Elastic IP addresses have a slice of their own
+        zone_letters=settings.zones,
     )
     await store.write(lambda tx: tx.put(pool), "elba up")
     metrics = SeriesEngine(clock, home.series_file)

@@ -16,7 +16,6 @@ from elba.call import Call
 from elba.ec2.faults import invalid, not_found, require
 from elba.ec2.resources import (
     Address,
-    AddressPool,
     NetworkInterface,
     PrivateAddress,
     SecurityGroup,
@@ -24,17 +23,12 @@ from elba.ec2.resources import (
     SubnetAddresses,
     Vpc,
 )
+from elba.ec2.zones import address_pool
 from elba.errors import ApiError
 from elba.store.interface import Transaction, View
 
 FIRST_OFFSET = 4
 """AWS keeps a subnet's first four addresses and its last. Source: VPC user guide, "Subnet sizing"."""
-
-
-def address_pool(view: View) -> AddressPool:
-    """The store's pool; the defaults if none was written."""
-    found = view.get(AddressPool, "elba", "elba", "slices")
-    return found or AddressPool(account="elba", region="elba", id="slices")
 
 
 def allocate_slice(view: View) -> int:

@@ -81,7 +81,7 @@ def make_default_vpc(tx: Transaction, call: Call, number: int) -> Vpc:
     assert table is not None
     route = Route(destination="0.0.0.0/0", target="gateway_id", target_id=gateway.id)
     tx.put(replace(table, routes=[*table.routes, route]))
-    for zone in zones.zone_names(call.region):
+    for zone in zones.zone_names(tx, call.region):
         make_default_subnet(tx, call, vpc, zone)
     return vpc
 

@@ -19,6 +19,7 @@ class AddressPool(Resource, frozen=True, kw_only=True):
     """Which parts of 127.0.0.0/8 this store hands out: one, account and region "elba", id "slices".
 
     VPCs get slices `first` to `last`; Elastic IP addresses come from slice `elastic`. Absent = the defaults.
+    `zone_letters` says which zones each region has: those for which there is a zone node.
     """
 
     KIND: ClassVar[str] = "ec2.address_pool"
@@ -26,6 +27,7 @@ class AddressPool(Resource, frozen=True, kw_only=True):
     first: int = 16
     last: int = 254
     elastic: int = 15
+    zone_letters: tuple[str, ...] = ("a", "b", "c")
 
 
 class AccountDefaults(Resource, frozen=True, kw_only=True):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from elba.ec2.resources import AddressPool
+from elba.store.interface import View
+
 REGIONS = (
     "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-southeast-1", "ap-southeast-2",
     "ca-central-1", "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3", "sa-east-1",
@@ -11,14 +14,18 @@ REGIONS = (
 )  # fmt: skip
 """Those that every AWS account has without opting in. Source: EC2 user guide, "Regions and zones"."""
 
-LETTERS = "abc"
-
 _DIRECTIONS = {"northeast": "ne", "northwest": "nw", "southeast": "se", "southwest": "sw"}
 
 
-def zone_names(region: str) -> list[str]:
-    """The region's three zones: its name and a, b, c."""
-    return [region + letter for letter in LETTERS]
+def zone_names(view: View, region: str) -> list[str]:
+    """The region's zones: its name and the letters that this Elba's zones have."""
+    return [region + letter for letter in address_pool(view).zone_letters]
+
+
+def address_pool(view: View) -> AddressPool:
+    """The store's pool; the defaults if none was written."""
+    found = view.get(AddressPool, "elba", "elba", "slices")
+    return found or AddressPool(account="elba", region="elba", id="slices")
 
 
 def zone_id(zone: str) -> str:

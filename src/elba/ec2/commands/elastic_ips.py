@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
 from elba.ec2 import zones
-from elba.ec2.addresses import address_pool, already_associated, dissociated
+from elba.ec2.addresses import already_associated, dissociated
 from elba.ec2.faults import invalid, require
 from elba.ec2.resources import Address, Instance, NetworkInterface, Vpc
 from elba.ec2.tagging import specified_tags
@@ -24,7 +24,7 @@ def allocate_address(tx: Transaction, call: Call, request: Request) -> Answer:
     if request.get("domain") not in (None, "vpc"):
         raise invalid(request["domain"], "domain")
     taken = {a.public_ip for a in tx.all(Address)}
-    elastic = address_pool(tx).elastic
+    elastic = zones.address_pool(tx).elastic
     wanted = request.get("address")
     if wanted:
         if not wanted.startswith(f"127.{elastic}.") or wanted in taken:

@@ -311,7 +311,7 @@ def _placement(view: View, call: Call, placement: Mapping[str, Any]) -> dict[str
         settings["placement_group"] = name
         settings["partition_number"] = placement.get("partition_number")
     zone = placement.get("availability_zone")
-    if zone and zone not in zones.zone_names(call.region):
+    if zone and zone not in zones.zone_names(view, call.region):
         raise ApiError("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
     return settings
 

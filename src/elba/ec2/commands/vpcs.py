@@ -37,7 +37,7 @@ from elba.ec2.resources import (
 )
 from elba.ec2.tagging import specified_tags
 from elba.errors import ApiError
-from elba.store.interface import Transaction
+from elba.store.interface import Transaction, View
 
 
 def parse_cidr(text: str, name: str = "cidrBlock") -> ipaddress.IPv4Network:
@@ -126,16 +126,16 @@ def create_subnet(tx: Transaction, call: Call, request: Request) -> Answer:
     siblings = tx.children(Subnet, call.account, call.region, vpc.id)
     if any(block.overlaps(ipaddress.IPv4Network(s.cidr_block)) for s in siblings):
         raise ApiError("InvalidSubnet.Conflict", f"The CIDR '{request['cidr_block']}' conflicts with another subnet")
-    zone = _zone(call, request) or min(
-        zones.zone_names(call.region), key=lambda z: sum(s.availability_zone == z for s in siblings)
+    zone = _zone(tx, call, request) or min(
+        zones.zone_names(tx, call.region), key=lambda z: sum(s.availability_zone == z for s in siblings)
     )
     subnet = make_subnet(tx, call, vpc, str(block), zone, tags=tags)
     return {"subnet": render_subnet(tx, call, subnet)}
 
 
-def _zone(call: Call, request: Request) -> str | None:
+def _zone(view: View, call: Call, request: Request) -> str | None:
     """The zone asked for by name or id. Raises: ApiError InvalidParameterValue."""
-    names = zones.zone_names(call.region)
+    names = zones.zone_names(view, call.region)
     if zone := request.get("availability_zone"):
         if zone not in names:
             raise invalid(
@@ -153,7 +153,7 @@ def _zone(call: Call, request: Request) -> str | None:
 
 
 def create_default_subnet(tx: Transaction, call: Call, request: Request) -> Answer:
-    zone = _zone(call, request)
+    zone = _zone(tx, call, request)
     if zone is None:
         raise missing("AvailabilityZone")
     vpc = default_vpc(tx, call)

@@ -13,7 +13,7 @@ from elba.store.interface import View
 
 def describe_availability_zones(view: View, call: Call, request: Request) -> Answer:
     """Raises: ApiError InvalidParameterValue for a zone that is not the region's."""
-    found = zones.zone_names(call.region)
+    found = zones.zone_names(view, call.region)
     if names := request.get("zone_names"):
         absent = [n for n in names if n not in found]
         if absent:

@@ -87,7 +87,7 @@ def describe_spot_price_history(view: View, call: Call, request: Request) -> Ans
     names = request.get("instance_types") or list(TYPES)
     products = request.get("product_descriptions")
     zone = request.get("availability_zone")
-    wanted = [zone] if zone else zones.zone_names(call.region)
+    wanted = [zone] if zone else zones.zone_names(view, call.region)
     prices = [(TYPES[n], z) for n in names if n in TYPES for z in wanted]
     if products and not {_PRODUCT, f"{_PRODUCT} (Amazon VPC)"} & set(products):
         prices = []

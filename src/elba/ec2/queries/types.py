@@ -163,7 +163,7 @@ _Offering = tuple[str, str]
 def describe_instance_type_offerings(view: View, call: Call, request: Request) -> Answer:
     """Every type is offered everywhere."""
     location_type = request.get("location_type") or "region"
-    names = zones.zone_names(call.region)
+    names = zones.zone_names(view, call.region)
     locations = {
         "region": [call.region],
         "availability-zone": names,
