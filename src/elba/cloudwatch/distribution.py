@@ -27,7 +27,8 @@ _ZERO_BIN = -40_000
 
 def _compact(number: float) -> float | int:
     """`number` as an integer if it is one: MessagePack then needs one to five bytes and not nine."""
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
+    whole = int(number)
+    return whole if whole == number and abs(whole) < 2**53 else number
 
 
 class Distribution:

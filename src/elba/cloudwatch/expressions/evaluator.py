@@ -73,7 +73,7 @@ _OPERATORS: dict[str, Callable[[float, float], float]] = {
 def finite(function: Callable[[], float]) -> float | None:
     """The result, or None where there is no finite one."""
     try:
-        result = function()
+        result = float(function())
     except (ZeroDivisionError, OverflowError, ValueError):
         return None
     return result if math.isfinite(result) else None
