@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -332,8 +332,9 @@ class _Supervised:
 
 
 def _runs(pid: int) -> bool:
+    """Whether the process runs; one that has ended and waits for its parent does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
         return False
-    return True
+    return status.rpartition(") ")[2][:1] not in ("Z", "X")
