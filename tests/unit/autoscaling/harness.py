@@ -30,7 +30,7 @@ from elba.datapoints import Datapoint
 from elba.ec2 import commands as ec2
 from elba.ec2.commands import launch_templates
 from elba.ec2.images import built_in_images
-from elba.ec2.resources import Instance, Vpc
+from elba.ec2.resources import Instance, LaunchTemplate, Vpc
 from elba.elbv2 import commands as elbv2
 from elba.elbv2.attributes import deregistration_delay_seconds
 from elba.elbv2.resources import Target, TargetGroup, TargetHealth
@@ -185,7 +185,9 @@ class Harness:
         return self.store.view.children(Activity, ACCOUNT, REGION, name)
 
     def described(self, name: str = "g") -> dict[str, Any]:
-        return self.asg.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]
+        answer = self.asg.describe_auto_scaling_groups(AutoScalingGroupNames=[name])
+        found: dict[str, Any] = answer["AutoScalingGroups"][0]
+        return found
 
     def zones(self, name: str = "g") -> list[int]:
         """Members in service by zone, most first."""
@@ -203,14 +205,18 @@ class Harness:
             "launch_template_name": name,
             "launch_template_data": {"image_id": image.id, "instance_type": "t3.micro", **data},
         }
-        there = launch_templates.template_named(self.store.view, self.call(), name)
+        there = self._template(name)
         make = launch_templates.create_launch_template
         if there is not None:
             make = launch_templates.create_launch_template_version
         self.write(lambda tx: make(tx, self.call(), request))
-        found = launch_templates.template_named(self.store.view, self.call(), name)
+        found = self._template(name)
         assert found is not None
         return found.id
+
+    def _template(self, name: str) -> LaunchTemplate | None:
+        found = self.store.view.all(LaunchTemplate, ACCOUNT, REGION)
+        return next((t for t in found if t.launch_template_name == name), None)
 
     def delete_template(self, name: str = "web") -> None:
         request = {"launch_template_name": name}
@@ -228,7 +234,7 @@ class Harness:
         zones = fields.pop("zones", "ab")
         launches = {"LaunchConfigurationName", "MixedInstancesPolicy", "LaunchTemplate", "InstanceId"}
         if not launches & set(fields):
-            if launch_templates.template_named(self.store.view, self.call(), "web") is None:
+            if self._template("web") is None:
                 self.template()
             fields["LaunchTemplate"] = {"LaunchTemplateName": "web", "Version": "$Latest"}
         if "VPCZoneIdentifier" not in fields:
@@ -271,7 +277,8 @@ class Harness:
         (self.unhealthy.discard if healthy else self.unhealthy.add)(instance_id)
         for target in self.store.view.all(Target):
             if target.target_id == instance_id and not target.draining_since:
-                self.write(lambda tx, t=target: tx.put(self.health_of(t)))
+                health = self.health_of(target)
+                self.write(lambda tx, h=health: tx.put(h))  # type: ignore[misc]  # mypy cannot infer a default's type
 
     def targets(self) -> dict[str, bool]:
         """Instance ids of all targets, and whether they are draining."""

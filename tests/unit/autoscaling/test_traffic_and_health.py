@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from elba.autoscaling.resources import Activity
@@ -11,7 +13,7 @@ from elba.elbv2.resources import TargetGroup
 from .harness import ACCOUNT, REGION, Harness
 
 
-def served(elba: Harness, count: int = 2, delay: int = 60, **fields: object) -> str:
+def served(elba: Harness, count: int = 2, delay: int = 60, **fields: Any) -> str:
     """A group of `count` in service behind a target group; the target group's ARN."""
     arn = elba.target_group(delay=delay)
     elba.create(minimum=1, maximum=6, DesiredCapacity=count, TargetGroupARNs=[arn], **fields)

@@ -49,6 +49,8 @@ def _settle(turn: Turn) -> None:
         turn.change(cooldown_until=turn.now + group.cooldown_seconds_due, cooldown_seconds_due=0)
     if turn.group.causes and turn.capacity() == turn.target():
         turn.change(causes=[], invoking_alarms=[])
+    for until in turn.group.zone_failures.values():
+        turn.look_again_at(until)
     expired = [z for z, until in group.zone_failures.items() if until <= turn.now]
     if expired:
         turn.change(zone_failures={z: u for z, u in turn.group.zone_failures.items() if z not in expired})

@@ -46,6 +46,9 @@ def move_members(turn: Turn) -> None:
             move_leaving(turn, member)
         elif state in ("EnteringStandby", "Detaching"):
             _move_aside(turn, member)
+        elif state in ("Standby", "Terminating:Retained") and turn.instance(member) is None:
+            # Nobody checks these, but what EC2 has forgotten cannot come back.
+            turn.tx.delete(member)
 
 
 def backoff_seconds(failures: int) -> float:

@@ -117,7 +117,7 @@ def zone_fields(view: View, call: Call, request: Request, group: Group | None) -
     if ids := request.get("availability_zone_ids"):
         if named:
             raise faults.validation("Specify either AvailabilityZones or AvailabilityZoneIds, not both.")
-        by_id = {zones.zone_id(z): z for z in zones.zone_names(call.region)}
+        by_id = {zones.zone_id(z): z for z in zones.zone_names(view, call.region)}
         for id_ in ids:
             if id_ not in by_id:
                 raise faults.validation(f"Invalid availability zone ids: [{id_}]")
@@ -127,7 +127,7 @@ def zone_fields(view: View, call: Call, request: Request, group: Group | None) -
         if group is None:
             raise faults.validation("At least one Availability Zone or VPC Subnet is required.")
         return {}
-    if unknown := [z for z in named if z not in zones.zone_names(call.region)]:
+    if unknown := [z for z in named if z not in zones.zone_names(view, call.region)]:
         raise faults.validation(f"Invalid availability zones: [{', '.join(unknown)}]")
     if identifier:
         subnets = _subnets(view, call, identifier)
