@@ -172,7 +172,7 @@ def page(items: Sequence[T], name_of: Callable[[T], str], request: Request) -> t
     marker = request.get("marker")
     if marker:
         try:
-            after = base64.urlsafe_b64decode(marker).decode()
+            after = base64.b64decode(marker, altchars=b"-_", validate=True).decode()
         except (binascii.Error, ValueError):
             raise ApiError("ValidationError", "Invalid Marker.") from None
         ordered = [item for item in ordered if name_of(item) > after]

@@ -19,19 +19,34 @@ import asyncio
 import contextlib
 import io
 from collections.abc import Iterator
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 import botocore.waiter
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
+from botocore.loaders import Loader
 
 from elba.server.app import App
 from elba.wire import HttpRequest
 
 ENDPOINT = "http://127.0.0.1:4566"
+
+
+@cache
+def _loader() -> Loader:
+    return Loader()
+
+
+def _session() -> botocore.session.Session:
+    """A session that shares the loaded models with all others: reading EC2's takes longer than many tests."""
+    session = botocore.session.Session()
+    session.register_component("data_loader", _loader())
+    return session
 
 
 class _Body(io.BytesIO):
@@ -82,6 +97,7 @@ class InProcess:
         key = (service, region or default_region, f"{access_key}/{secret_key}/{session_token}/{validate}/{api}")
         if key not in self._clients:
             session = boto3.session.Session(
+                botocore_session=_session(),
                 aws_access_key_id=access_key or default_key,
                 aws_secret_access_key=secret_key or default_secret,
                 aws_session_token=session_token,

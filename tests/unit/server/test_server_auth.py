@@ -110,7 +110,7 @@ def test_sessions_need_their_token_and_expire(world: ServerWorld) -> None:
     for token in (None, "wrong"):
         client = world.clients.client("sts", **{**credentials, "session_token": token})
         assert error_of(client)[0] == "InvalidClientTokenId"
-    credentials = add_key(world, id="ASIA2", session_token="token", expiration=time.time() - 1)
+    credentials = add_key(world, id="ASIA2", session_token="token", expiration=(world.clock.wall_time or 0) - 1)
     assert error_of(world.clients.client("sts", **credentials))[:2] == ("ExpiredToken", 403)
     assert error_of(world.clients.client("ec2", **credentials), "describe_vpcs")[0] == "RequestExpired"
     assert error_of(world.clients.client("ssm", **credentials), "describe_parameters")[0] == "ExpiredTokenException"
