@@ -153,6 +153,10 @@ impl Binds {
         self.bound.values_mut().for_each(|bound| bound.duplicates.clear());
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.bound.is_empty()
+    }
+
     pub fn is_complete(&self) -> bool {
         self.wanted.iter().all(|bind| self.bound.contains_key(bind))
     }

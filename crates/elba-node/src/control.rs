@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +122,8 @@ struct Control {
     health_is_stored: bool,
     is_draining: bool,
     is_handing_over: bool,
+    /// ready once every worker has the newest configuration
+    installed: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// serves in our place
     successor: Option<Stream>,
 }
@@ -137,6 +141,7 @@ pub async fn run(parts: Parts) -> Result<(), String> {
 
     let (events, mut received) = mpsc::unbounded_channel();
     let (predecessor, inherited) = parts.predecessor.unzip();
+    let was_empty = inherited.as_ref().is_none_or(Vec::is_empty);
     let mut health_changes = parts.health.subscribe();
     let mut control = Control {
         id: parts.id,
@@ -165,12 +170,16 @@ pub async fn run(parts: Parts) -> Result<(), String> {
         health_is_stored: true,
         is_draining: false,
         is_handing_over: false,
+        installed: None,
         successor: None,
     };
     if let Some(stored) = parts.stored {
         control.load_stored(stored);
     }
     if let Some(predecessor) = predecessor {
+        if !control.binds.is_complete() || control.binds.is_empty() != was_empty {
+            return Err("this node cannot serve all that the running one serves".into());
+        }
         control.replace_predecessor(predecessor)?;
     }
     let path = &parts.control_path;
@@ -395,12 +404,30 @@ impl Control {
 
     fn answer(&mut self, version: u64, result: Result<(), String>) {
         match result {
-            Ok(()) => self.send(&Up::Ack(Ack { version })),
+            Ok(()) => self.acknowledge(version),
             Err(reason) => {
                 log::warning("config_refused", json!({"version": version, "reason": reason}));
                 self.send(&Up::Nack(Nack { version, reason }));
             }
         }
+    }
+
+    /// Says that `version` is in force, once every worker has it.
+    fn acknowledge(&mut self, version: u64) {
+        let installed = self.installed.take();
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        let outgoing = connection.outgoing.clone();
+        tokio::task::spawn_local(async move {
+            if let Some(installed) = installed {
+                installed.await;
+            }
+            if let Ok(frame) = link::frame(&Up::Ack(Ack { version })) {
+                let is_report = false;
+                let _ = outgoing.send(Outgoing { frame, is_report });
+            }
+        });
     }
 
     fn refuse_while_draining(&self) -> Result<(), String> {
@@ -489,7 +516,7 @@ impl Control {
         self.problems
             .replace("config.", compiled.problems.iter().cloned());
         let compiled = Arc::new(compiled);
-        workers.install(compiled.clone());
+        self.installed = Some(Box::pin(workers.install_and_tell(compiled.clone())));
         self.binds.reconcile(compiled.binds(), workers);
         self.compiled.send_replace(compiled);
         Ok(())

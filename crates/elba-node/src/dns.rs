@@ -170,6 +170,7 @@ pub async fn run(
             }
             break;
         }
+        // Before, not after: in the first moments the changed configuration is the workers' and the health checks'.
         sleep(REBUILD_PAUSE).await;
     }
 }

@@ -1,15 +1,11 @@
 //! The zone node: sockets, threads and clocks around `elba-core`, which decides.
 
-pub mod buffers;
-pub mod pool;
-pub mod proxy;
-pub mod counters;
-pub mod timer;
-pub mod worker;
 pub mod binds;
+pub mod buffers;
 pub mod clock;
 pub mod config_store;
 pub mod control;
+pub mod counters;
 pub mod dns;
 pub mod handover;
 pub mod health;
@@ -17,5 +13,9 @@ pub mod instance;
 pub mod link;
 pub mod log;
 pub mod peers;
+pub mod pool;
 pub mod problems;
+pub mod proxy;
 pub mod report;
+pub mod timer;
+pub mod worker;

@@ -39,6 +39,8 @@ struct Slot {
     target: Cell<usize>,
     /// between two requests
     idle: Cell<bool>,
+    /// until then a drain gives a new connection's first request time to arrive
+    fresh_until: Cell<u64>,
 }
 
 impl Slot {
@@ -102,10 +104,12 @@ impl Timers {
         }
     }
 
-    /// Wakes the idle connections, or all.
+    /// Wakes the idle connections, or all. A connection just opened is not idle: its client was accepted before it
+    /// could know better, and is about to ask.
     pub fn drain(&self, all: bool) {
+        let now = now_ms();
         for slot in self.slots.borrow().iter().flatten() {
-            if all || slot.idle.get() {
+            if all || (slot.idle.get() && slot.fresh_until.get() <= now) {
                 slot.fire(Fired::Drain);
             }
         }
@@ -130,6 +134,11 @@ impl Timer {
         if let Some(cell) = self.timers.deadlines.borrow().get(self.index as usize) {
             cell.set(deadline);
         }
+    }
+
+    /// Keeps a drain off until `deadline` (ms of the node's clock); 0 = no longer.
+    pub fn set_fresh_until(&self, deadline: u64) {
+        self.slot.fresh_until.set(deadline);
     }
 
     pub fn fired(&self) -> Option<Fired> {

@@ -2,6 +2,7 @@
 //! between them on a request's path but the targets' few relaxed atomics.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -29,7 +30,8 @@ const POOL_SWEEP_TICKS: u64 = 1000 / TICK_MS;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 enum Command {
-    Install(Arc<Compiled>),
+    /// dropping the sender says that it is in force
+    Install(Arc<Compiled>, mpsc::Sender<()>),
     Listen(BindId, TcpListener, Serves),
     Unlisten(BindId),
     Drain(Duration),
@@ -89,10 +91,21 @@ impl Workers {
     /// Gives every worker this configuration for its next request; requests in flight keep the one they began with,
     /// except those on a target in `compiled.cut`, which end with 502 (or a closed connection).
     pub fn install(&self, compiled: Arc<Compiled>) {
+        drop(self.install_and_tell(compiled));
+    }
+
+    /// As `install`; the result is ready once every worker has the configuration.
+    pub fn install_and_tell(&self, compiled: Arc<Compiled>) -> impl Future<Output = ()> + 'static {
         for target in &compiled.cut {
             target.set_cut(true);
         }
-        self.tell(|| Command::Install(compiled.clone()));
+        let (done, mut all_done) = mpsc::channel(1);
+        self.tell(|| Command::Install(compiled.clone(), done.clone()));
+        async move {
+            drop(done);
+            // nobody sends: it ends when the last sender is dropped
+            let _ = all_done.recv().await;
+        }
     }
 
     /// Accepts connections from `listeners`, one for each worker (SO_REUSEPORT, listening, any blocking mode).
@@ -150,7 +163,10 @@ async fn run(
     let mut listeners = Listeners::new();
     let limit = loop {
         match commands.recv().await {
-            Some(Command::Install(compiled)) => worker.install(compiled),
+            Some(Command::Install(compiled, done)) => {
+                worker.install(compiled);
+                drop(done);
+            }
             Some(Command::Listen(bind, listener, serves)) => {
                 let (stop, stopped) = oneshot::channel();
                 listeners.insert(bind, stop);

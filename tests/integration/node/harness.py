@@ -328,7 +328,7 @@ class NodeProcess:
         self.process: subprocess.Popen[bytes] | None = None
         self.controls: list[Control] = []
 
-    def start(self) -> NodeProcess:
+    def start(self, *more: str) -> NodeProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
@@ -337,11 +337,13 @@ class NodeProcess:
                     *("--control", str(self.control_path)),
                     *("--data-dir", str(self.data)),
                     *("--log-level", "debug"),
+                    *more,
                 ],
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        self.wait_until_listening()
+        if "--takeover" not in more:  # else somebody listens already
+            self.wait_until_listening()
         return self
 
     def wait_until_listening(self) -> None:

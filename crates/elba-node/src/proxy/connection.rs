@@ -25,6 +25,8 @@ const DEFAULT_IDLE_MS: u64 = 60_000;
 /// once would reset the connection, and the answer with it.
 const LINGER_MS: u64 = 2_000;
 const LINGER_BYTES: usize = 1 << 20;
+/// How long a drain waits for the first request of a connection that was accepted just before it.
+const FIRST_REQUEST_MS: u64 = 2_000;
 
 /// What becomes of the connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +82,7 @@ impl<S: ClientStream> Connection<S> {
     pub fn new(worker: Rc<Worker>, stream: S, peer: SocketAddr, serves: Rc<Serves>) -> Connection<S> {
         let timer = worker.timers.timer();
         let opened_ms = worker.now_ms();
+        timer.set_fresh_until(opened_ms + FIRST_REQUEST_MS);
         Connection {
             worker,
             stream,
@@ -124,6 +127,7 @@ impl<S: ClientStream> Connection<S> {
                 Some(Decision::Forward(plan)) => self.exchange(plan).await,
             };
             self.timer.set_target(0);
+            self.timer.set_fresh_until(0);
             self.count_bytes();
             match next {
                 Next::Again if !self.worker.is_draining() => {}
@@ -164,7 +168,8 @@ impl<S: ClientStream> Connection<S> {
             self.timer.set_idle(idle);
             self.timer.set(self.worker.now_ms() + self.idle_ms);
             let read = poll_fn(|context| {
-                if let Some(why) = self.timer.fired() {
+                let fired = self.timer.fired();
+                if let Some(why) = fired.filter(|why| *why != Fired::Drain) {
                     return Poll::Ready(Err(why));
                 }
                 let buffers = &self.worker.buffers;
@@ -173,13 +178,20 @@ impl<S: ClientStream> Connection<S> {
                     .poll_fill(context, &mut self.stream, buffers, MAX_HEAD + BLOCK);
                 if read.is_pending() {
                     self.input.release(buffers);
+                    // looked for first: a request that has arrived is served, drain or not
+                    if let Some(why) = fired {
+                        return Poll::Ready(Err(why));
+                    }
                 }
                 read.map(Ok)
             })
             .await;
             self.timer.set_idle(false);
             match read {
-                Ok(Ok(count)) if count > 0 => self.bytes += count as u64,
+                Ok(Ok(count)) if count > 0 => {
+                    self.timer.reset();
+                    self.bytes += count as u64;
+                }
                 Ok(_) => return None,
                 Err(Fired::Timeout) if !idle => return Some(self.refuse_unread(408)),
                 Err(_) => return None,

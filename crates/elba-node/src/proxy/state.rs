@@ -161,62 +161,39 @@ impl Worker {
     }
 
     /// Takes a new configuration. Groups that did not change keep all of their runtime; targets that stay keep
-    /// their pools.
+    /// their pools. Costs what changed, not what there is: this runs between requests, on every worker.
     pub fn install(&self, compiled: Arc<Compiled>) {
         let before = self.config();
-        let mut known: HashMap<usize, Rc<TargetRuntime>> = HashMap::new();
-        for target in before.groups.iter().flatten().flat_map(|group| &group.targets) {
-            known.insert(Arc::as_ptr(&target.state) as usize, target.clone());
-        }
         let mut groups = Vec::with_capacity(compiled.target_groups.len());
         for (slot, group) in compiled.target_groups.iter().enumerate() {
-            let Some(group) = group else {
-                groups.push(None);
-                continue;
-            };
             let same = before.groups.get(slot).and_then(Option::as_ref);
-            if let Some(same) = same.filter(|same| Arc::ptr_eq(&same.group, group)) {
-                groups.push(Some(same.clone()));
-                continue;
-            }
-            let targets = group.targets.iter().map(|target| {
-                let runtime = match known.get(&(Arc::as_ptr(&target.state) as usize)) {
-                    Some(runtime) => runtime.clone(),
-                    None => Rc::new(TargetRuntime::new(target.state.clone())),
-                };
-                runtime.set_draining(target.draining);
-                runtime
-            });
-            groups.push(Some(Rc::new(GroupRuntime {
-                group: group.clone(),
-                chooser: RefCell::default(),
-                targets: targets.collect(),
-            })));
+            let fresh = match (same, group) {
+                (Some(same), Some(group)) if Arc::ptr_eq(&same.group, group) => Some(same.clone()),
+                (same, group) => replace_group(same.map(Rc::as_ref), group.as_ref()),
+            };
+            groups.push(fresh);
         }
-        let balancers = compiled.load_balancers.iter().map(|balancer| {
-            Rc::new(BalancerRuntime {
-                balancer: balancer.clone(),
-                cells: self.counters.balancer(self.index, &balancer.source.arn),
-            })
-        });
+        let known: HashMap<*const LoadBalancer, &Rc<BalancerRuntime>> = before
+            .balancers
+            .iter()
+            .map(|runtime| (Arc::as_ptr(&runtime.balancer), runtime))
+            .collect();
+        let balancers =
+            compiled
+                .load_balancers
+                .iter()
+                .map(|balancer| match known.get(&Arc::as_ptr(balancer)) {
+                    Some(runtime) => Rc::clone(runtime),
+                    None => Rc::new(BalancerRuntime {
+                        balancer: balancer.clone(),
+                        cells: self.counters.balancer(self.index, &balancer.source.arn),
+                    }),
+                });
         let config = Config {
             balancers: balancers.collect(),
             groups,
             compiled: compiled.clone(),
         };
-        let stays: std::collections::HashSet<usize> = config
-            .groups
-            .iter()
-            .flatten()
-            .flat_map(|group| &group.targets)
-            .map(|target| Arc::as_ptr(&target.state) as usize)
-            .collect();
-        for (address, target) in &known {
-            if !stays.contains(address) {
-                // it has left: connections still in flight on it are not kept afterwards
-                target.set_draining(true);
-            }
-        }
         *self.config.borrow_mut() = Rc::new(config);
         if !compiled.cut.is_empty() {
             let cut: Vec<usize> = compiled
@@ -227,6 +204,38 @@ impl Worker {
             self.timers.cut(&cut);
         }
     }
+}
+
+/// The runtime of the group that now has the slot of `before`. A target is the same if its state is.
+fn replace_group(
+    before: Option<&GroupRuntime>,
+    group: Option<&Arc<TargetGroup>>,
+) -> Option<Rc<GroupRuntime>> {
+    let before = before.map_or(&[][..], |before| &before.targets);
+    let mut known: HashMap<usize, &Rc<TargetRuntime>> = before
+        .iter()
+        .map(|target| (Arc::as_ptr(&target.state) as usize, target))
+        .collect();
+    let fresh = group.map(|group| {
+        let targets = group.targets.iter().map(|target| {
+            let runtime = match known.remove(&(Arc::as_ptr(&target.state) as usize)) {
+                Some(runtime) => runtime.clone(),
+                None => Rc::new(TargetRuntime::new(target.state.clone())),
+            };
+            runtime.set_draining(target.draining);
+            runtime
+        });
+        Rc::new(GroupRuntime {
+            group: group.clone(),
+            chooser: RefCell::default(),
+            targets: targets.collect(),
+        })
+    });
+    for gone in known.values() {
+        // it has left: connections still in flight on it are not kept afterwards
+        gone.set_draining(true);
+    }
+    fresh
 }
 
 #[cfg(test)]
