@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from elba.datapoints import Datapoint, dimensions
 from elba.ids import IdSource
 from elba.parts import Parts
 from elba.reconcile import ReconcileQueue
-from elba.store.interface import Store
+from elba.store.interface import Store, Transaction
 from elba.store.memory import MemoryEngine
 from elba.testing.virtual_loop import VirtualLoop
 
@@ -30,10 +31,6 @@ POLICY = (
 LAG = 2.0
 
 Operation = Callable[[Context, Request], Awaitable[Answer]]
-
-
-def start_ticker(bench: Bench) -> None:
-    bench.task = bench.loop.create_task(bench.evaluator.run())
 
 
 class Bench:
@@ -72,7 +69,7 @@ class Bench:
             self.queue.start()
 
         self.loop.run(assemble())
-        start_ticker(self)
+        self.task: asyncio.Task[None] = self.loop.create_task(self.evaluator.run())
 
     def stop(self) -> None:
         async def end() -> None:
@@ -133,8 +130,12 @@ class Bench:
         """The actions asked for since the last call, as their service would take them."""
         taken = self.actions()
 
+        def delete(tx: Transaction) -> None:
+            for action in taken:
+                tx.delete(action)
+
         async def take() -> None:
-            await self.store.write(lambda tx: [tx.delete(action) for action in taken], "test")
+            await self.store.write(delete, "test")
 
         self.loop.run(take())
         return taken

@@ -416,7 +416,10 @@ def test_history_filters_order_and_age(bench: Bench) -> None:
     data = json.loads(newest["alarm_history_items"][0]["history_data"])
     assert data["newState"]["stateReasonData"]["recentDatapoints"] == [1.0]
     bench.run(api.delete_alarms, alarm_names=["a"])
+    bench.stop()
     bench.advance(31 * 86400)
+    bench.restart()
+    bench.advance(3600)
     assert summaries(bench) == []
 
 
