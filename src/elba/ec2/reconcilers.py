@@ -25,11 +25,11 @@ from elba.compute.interface import (
     ProviderError,
     Transient,
 )
-from elba.ec2.addresses import release_interface
+from elba.ec2.commands.lifecycle import release_resources
 from elba.ec2.launch import build_spec
 from elba.ec2.lifecycle import Act, Plan, World, failed_launch, failed_start, plan_instance
 from elba.ec2.metadata.service import MetadataService
-from elba.ec2.resources import Image, Instance, NetworkInterface, Volume
+from elba.ec2.resources import Image, Instance, NetworkInterface
 from elba.ec2.sampling import InstanceSampler
 from elba.ec2.zones import public_dns_name
 from elba.parts import Parts
@@ -207,19 +207,7 @@ def _entered_state(tx: Transaction, call: Call, instance: Instance) -> Instance:
         instance = replace(instance, public_ip_address="", public_dns_name="")
     if instance.state != "terminated":
         return instance
-    for interface_id in (instance.network_interface_id, *instance.secondary_network_interface_ids):
-        interface = tx.get(NetworkInterface, instance.account, instance.region, interface_id)
-        if interface is None or interface.owner != instance.id:
-            continue
-        if interface.delete_on_termination:
-            release_interface(tx, call, interface_id)
-        else:
-            tx.put(replace(interface, owner="", attachment_id="", attach_time=0.0, status="available"))
-    for volume in tx.children(Volume, instance.account, instance.region, instance.id):
-        if volume.delete_on_termination:
-            tx.delete(volume)
-        else:
-            tx.put(replace(volume, instance_id="", attach_time=0.0))
+    release_resources(tx, call, instance)
     return instance
 
 

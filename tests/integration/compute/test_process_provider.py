@@ -78,7 +78,7 @@ Story = Callable[[ContractBench], Awaitable[None]]
 
 
 def run_story(directory: Path, story: Story, **options: Any) -> None:
-    options = {"grace_seconds": 2.0} | options
+    options = {"grace_seconds": 1.0} | options
 
     async def whole() -> None:
         bench: ContractBench
@@ -106,7 +106,7 @@ def run_story(directory: Path, story: Story, **options: Any) -> None:
             for instance_id in await bench.provider.observe():
                 await bench.provider.terminate(instance_id)
             end = time.monotonic() + WAIT_SECONDS
-            while await bench.provider.observe() and time.monotonic() < end:
+            while await bench.provider.observe() and time.monotonic() < end:  # noqa: ASYNC110 - the world has no events
                 await asyncio.sleep(0.02)
             await bench.provider.close()
 
