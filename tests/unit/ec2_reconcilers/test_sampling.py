@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_detailed_monitoring_is_a_point_a_minute_at_its_start() -> None:
         points = bench.metrics.named("CPUUtilization", InstanceId=instance.id)
         assert len(points) == 4
         assert all(p.timestamp % 60 == 0 and p.unit == "Percent" for p in points)
-        assert [b.timestamp - a.timestamp for a, b in zip(points, points[1:], strict=False)] == [60.0] * 3
+        assert [b.timestamp - a.timestamp for a, b in itertools.pairwise(points)] == [60.0] * 3
         assert points[-1].values == (pytest.approx(40.0),)
         assert points[-1].namespace == "AWS/EC2"
         (*_, last) = bench.metrics.named("NetworkIn", InstanceId=instance.id)
