@@ -1,0 +1,270 @@
+"""Dashboards, anomaly detection, SEARCH, Metrics Insights, the Prometheus text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from elba.cloudwatch import operations as api
+from elba.cloudwatch.exposition import expose
+from elba.cloudwatch.expressions.parser import ExpressionError
+from elba.cloudwatch.insights import parse_insights
+from elba.cloudwatch.search import parse_search
+from elba.cloudwatch.series import Metric
+from elba.errors import ApiError
+from tests.unit.cloudwatch.bench import ACCOUNT, POLICY, REGION, Bench
+
+BODY = '{"widgets": [{"type":"text","x":0,"y":0,"width":6,"height":3, "properties":{"markdown":"# Grüße"}}]}\n'
+
+
+def test_dashboard_body_comes_back_byte_by_byte(bench: Bench) -> None:
+    answer = bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=BODY)
+    assert answer == {"dashboard_validation_messages": []}
+    assert bench.run(api.get_dashboard, dashboard_name="d") == {
+        "dashboard_arn": f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/d",
+        "dashboard_body": BODY,
+        "dashboard_name": "d",
+    }
+    (entry,) = bench.run(api.list_dashboards)["dashboard_entries"]
+    assert entry["size"] == len(BODY.encode())
+    arn = entry["dashboard_arn"]
+    bench.run(api.tag_resource, resource_arn=arn, tags=[{"key": "k", "value": "v"}])
+    assert bench.run(api.list_tags_for_resource, resource_arn=arn)["tags"] == [{"key": "k", "value": "v"}]
+
+
+def widget(**changes: Any) -> str:
+    one: dict[str, Any] = {"type": "metric", "properties": {"metrics": [["N", "m"]], "region": REGION}} | changes
+    return json.dumps({"widgets": [one]})
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ("{", "/"),
+        ("[]", "/widgets"),
+        ('{"widgets": 1}', "/widgets"),
+        (widget(type="nonsense"), "/widgets/0/type"),
+        (widget(x=24), "/widgets/0/x"),
+        (widget(width=25), "/widgets/0/width"),
+        (widget(height=0), "/widgets/0/height"),
+        (widget(properties=None), "/widgets/0/properties"),
+        (widget(properties={"metrics": [[]]}), "/widgets/0/properties/metrics/0"),
+        (widget(properties={}), "/widgets/0/properties/metrics"),
+        (widget(type="text", properties={}), "/widgets/0/properties/markdown"),
+        (json.dumps({"widgets": [{"type": "text", "properties": {"markdown": ""}}] * 501}), "/widgets"),
+    ],
+)
+def test_dashboard_refused(bench: Bench, body: str, path: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=body)
+    assert caught.value.code == "InvalidParameterInput"
+    assert path in [m["data_path"] for m in caught.value.fields["dashboard_validation_messages"]]
+    assert bench.run(api.list_dashboards)["dashboard_entries"] == []
+
+
+def test_dashboard_warning_is_told_and_it_is_kept(bench: Bench) -> None:
+    body = widget(properties={"metrics": [["N", "m"]]})
+    (message,) = bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=body)["dashboard_validation_messages"]
+    assert message["data_path"] == "/widgets/0/properties/region"
+    assert bench.run(api.get_dashboard, dashboard_name="d")["dashboard_body"] == body
+
+
+def test_dashboards_are_deleted_all_or_none(bench: Bench) -> None:
+    for name in ("a", "b"):
+        bench.run(api.put_dashboard, dashboard_name=name, dashboard_body=BODY)
+    for names, code in ((["a", "x"], "ResourceNotFound"), ([], "InvalidParameterValue")):
+        with pytest.raises(ApiError) as caught:
+            bench.run(api.delete_dashboards, dashboard_names=names)
+        assert caught.value.code == code
+    assert len(bench.run(api.list_dashboards)["dashboard_entries"]) == 2
+    bench.run(api.delete_dashboards, dashboard_names=["a"])
+    assert [d["dashboard_name"] for d in bench.run(api.list_dashboards, dashboard_name_prefix="b")["dashboard_entries"]]
+    with pytest.raises(ApiError) as caught:
+        bench.run(api.get_dashboard, dashboard_name="a")
+    assert (caught.value.code, caught.value.status) == ("ResourceNotFound", 404)
+    with pytest.raises(ApiError):
+        bench.run(api.put_dashboard, dashboard_name="no spaces", dashboard_body=BODY)
+
+
+def put_band_alarm(bench: Bench, **more: Any) -> None:
+    stat = {"metric": {"namespace": "N", "metric_name": "m"}, "period": 60, "stat": "Average"}
+    request: dict[str, Any] = {
+        "alarm_name": "band",
+        "metrics": [
+            {"id": "m1", "metric_stat": stat, "return_data": True},
+            {"id": "ad", "expression": "ANOMALY_DETECTION_BAND(m1, 3)", "return_data": True},
+        ],
+        "evaluation_periods": 1,
+        "comparison_operator": "LessThanLowerOrGreaterThanUpperThreshold",
+        "threshold_metric_id": "ad",
+    } | more
+    bench.run(api.put_metric_alarm, **request)
+
+
+def band_state(bench: Bench) -> str:
+    return str(bench.run(api.describe_alarms, alarm_names=["band"])["metric_alarms"][0]["state_value"])
+
+
+def history(bench: Bench, minutes: int) -> None:
+    for i in range(minutes):
+        bench.put(100.0 + i % 5, timestamp=bench.now - 60 * (i + 1))
+
+
+def test_a_band_alarm_waits_for_training_and_then_finds_what_is_unusual(bench: Bench) -> None:
+    put_band_alarm(bench)
+    bench.put(102.0)
+    bench.advance(63)
+    assert band_state(bench) == "INSUFFICIENT_DATA"
+    history(bench, 120)
+    bench.put(102.0)
+    bench.advance(61)
+    assert band_state(bench) == "OK"
+    bench.put(500.0)
+    bench.advance(60)
+    assert band_state(bench) == "ALARM"
+    (alarm,) = bench.run(api.describe_alarms, alarm_names=["band"])["metric_alarms"]
+    assert "greater than the upper thresholds" in alarm["state_reason"]
+    assert json.loads(alarm["state_reason_data"])["recentUpperThresholds"][0] < 500
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"alarm_actions": [POLICY]},
+        {"threshold_metric_id": "m1"},
+        {"threshold": 1.0},
+        {"threshold_metric_id": None},
+    ],
+)
+def test_band_alarm_refused(bench: Bench, more: dict[str, Any]) -> None:
+    with pytest.raises(ApiError):
+        put_band_alarm(bench, **more)
+
+
+def test_detectors(bench: Bench) -> None:
+    single = {"namespace": "N", "metric_name": "m", "stat": "Average"}
+    bench.run(api.put_anomaly_detector, single_metric_anomaly_detector=single)
+
+    def states() -> list[str]:
+        found = bench.run(api.describe_anomaly_detectors, namespace="N")["anomaly_detectors"]
+        return [d["state_value"] for d in found]
+
+    assert states() == ["PENDING_TRAINING"]
+    bench.put(1.0)
+    assert states() == ["TRAINED_INSUFFICIENT_DATA"]
+    history(bench, 60)
+    assert states() == ["TRAINED"]
+    excluded = [{"start_time": bench.now - 60, "end_time": bench.now}]
+    bench.run(
+        api.put_anomaly_detector,
+        **single,
+        configuration={"excluded_time_ranges": excluded, "metric_timezone": "Europe/Berlin"},
+    )
+    (detector,) = bench.run(api.describe_anomaly_detectors)["anomaly_detectors"]
+    assert detector["configuration"] == {"excluded_time_ranges": excluded, "metric_timezone": "Europe/Berlin"}
+    assert detector["single_metric_anomaly_detector"]["metric_name"] == "m"
+    queries = [
+        {
+            "id": "a",
+            "metric_stat": {"metric": {"namespace": "N", "metric_name": "m"}, "period": 60, "stat": "Sum"},
+            "return_data": False,
+        },
+        {"id": "e", "expression": "a*2"},
+    ]
+    bench.run(api.put_anomaly_detector, metric_math_anomaly_detector={"metric_data_queries": queries})
+    answer = bench.run(api.describe_anomaly_detectors, anomaly_detector_types=["METRIC_MATH"])
+    assert [d["metric_math_anomaly_detector"]["metric_data_queries"] for d in answer["anomaly_detectors"]] == [queries]
+    bench.run(api.delete_anomaly_detector, **single)
+    assert states() == []
+    for request, code in ((single, "ResourceNotFoundException"), ({"namespace": "N"}, "MissingParameter")):
+        with pytest.raises(ApiError) as caught:
+            bench.run(api.delete_anomaly_detector, **request)
+        assert caught.value.code == code
+
+
+def a_metric(namespace: str, name: str, **pairs: str) -> Metric:
+    return Metric((ACCOUNT, REGION, namespace, name, tuple(sorted(pairs.items()))), 1)
+
+
+ELB = a_metric("AWS/ApplicationELB", "RequestCount", LoadBalancer="app/web/123", TargetGroup="targetgroup/x/9")
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("request", True),
+        ("Count", True),
+        ("requestcount", True),
+        ("requestc", False),
+        ('"RequestCount"', True),
+        ('"requestcount"', False),
+        ("{AWS/ApplicationELB,LoadBalancer,TargetGroup}", True),
+        ("{AWS/ApplicationELB,TargetGroup,LoadBalancer} request", True),
+        ("{AWS/ApplicationELB,LoadBalancer} request", False),
+        ('MetricName="RequestCount"', True),
+        ('MetricName="Count"', False),
+        ("MetricName=Count", True),
+        ('LoadBalancer="app/web/123" web', True),
+        ("LoadBalancer=(web OR api)", True),
+        ("LoadBalancer=(api OR db)", False),
+        ("NOT api", True),
+        ("request NOT web", False),
+        ("api OR request", True),
+        ("api OR request AND nothing", False),
+        ("(api OR request) AND web", True),
+        ('Namespace="AWS/ApplicationELB"', True),
+    ],
+)
+def test_search(query: str, found: bool) -> None:
+    assert parse_search(query)(ELB) == found
+
+
+@pytest.mark.parametrize(
+    "query", ["", "{", "{}", "{N", "(a", "a)", "NOT", "a OR", 'MetricName="', "x" * 1025, "(" * 99]
+)
+def test_search_refused(query: str) -> None:
+    with pytest.raises(ExpressionError):
+        parse_search(query)
+
+
+def test_insights_query() -> None:
+    found = parse_insights(
+        """SELECT AVG("CPU Use") FROM SCHEMA("AWS/EC2", InstanceId) WHERE InstanceId != 'i-1' AND Zone = a
+        GROUP BY InstanceId ORDER BY MAX() ASC LIMIT 5"""
+    )
+    assert (found.function, found.metric_name, found.namespace, found.limit) == ("AVG", "CPU Use", "AWS/EC2", 5)
+    assert found.labels == frozenset({"InstanceId"})
+    assert found.where == (("InstanceId", False, "i-1"), ("Zone", True, "a"))
+    assert (found.group_by, found.order_by) == (("InstanceId",), ("MAX", False))
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT", "SELECT p90(x) FROM n", "SELECT AVG(x)", "SELECT AVG(x) FROM n LIMIT 0", "SELECT AVG(x) FROM n WHERE a"],
+)
+def test_insights_refused(query: str) -> None:
+    with pytest.raises(ExpressionError):
+        parse_insights(query)
+
+
+def test_prometheus_text(bench: Bench) -> None:
+    bench.put(1.0, 2.0, 4.0, name="TargetResponseTime", namespace="AWS/ApplicationELB", dims={"LoadBalancer": 'a"\\\n'})
+    bench.put(-1.0, name="Old", timestamp=bench.now - 3600)
+    lines = expose(bench.metrics.all_metrics(), bench.now).splitlines()
+    labels = f'account="{ACCOUNT}",region="{REGION}",unit="None",load_balancer="a\\"\\\\\\n"'
+    name = "aws_application_elb_target_response_time"
+    assert lines == [
+        f"# TYPE {name} summary",
+        f'{name}{{{labels},quantile="0.5"}} 2.0',
+        f'{name}{{{labels},quantile="0.9"}} 4.0',
+        f'{name}{{{labels},quantile="0.99"}} 4.0',
+        f"{name}_sum{{{labels}}} 7.0",
+        f"{name}_count{{{labels}}} 3.0",
+        f"# TYPE {name}_min gauge",
+        f"{name}_min{{{labels}}} 1.0",
+        f"# TYPE {name}_max gauge",
+        f"{name}_max{{{labels}}} 4.0",
+    ]
+    assert expose([], bench.now) == ""
