@@ -138,6 +138,8 @@ class InstanceReconciler:
             return Done()
         if plan.after_seconds <= 0:
             return None
+        if plan.act is not Act.NOTHING and world_of(await self._provider.find(key.id)) is not world:
+            return None
         return Again(plan.after_seconds, f"{instance.state}, {world}")
 
     async def _act(self, plan: Plan, instance: Instance) -> None:
