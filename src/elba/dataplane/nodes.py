@@ -237,7 +237,7 @@ class _Supervised:
             log.warning("node ended", extra={"resource": self._place.zone, "status": status})
         if not self._home.started_here:
             pid = self._home.start(find_program())
-            log.info("node started", extra={"resource": self._place.zone, "process": pid})
+            log.info("node started", extra={"resource": self._place.zone, "pid": pid})
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while True:
             await asyncio.sleep(0.01)
@@ -253,7 +253,7 @@ class _Supervised:
         """Be connected until the link breaks."""
         self._link, self._has = link, None
         self._version = max(self._version, link.hello.config_version)
-        log.info("node connected", extra={"resource": self._place.zone, "process": link.hello.pid})
+        log.info("node connected", extra={"resource": self._place.zone, "pid": link.hello.pid})
         reading = asyncio.create_task(self._read(link), name=f"node:{self._place.zone}:read")
         logs = asyncio.create_task(self._bound_log(), name=f"node:{self._place.zone}:log")
         try:

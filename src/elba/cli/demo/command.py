@@ -87,7 +87,7 @@ async def play(home: Home, settings: Settings, console: Console, timeline: Timel
         reason = str(error)
     except TimeoutError:
         reason = f"the whole took more than {LIMIT_SECONDS:.0f} s"
-    except botocore.exceptions.ClientError as error:
+    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
         reason = f"an API call failed: {error}"
     finally:
         screen.stop()
