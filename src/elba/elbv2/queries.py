@@ -44,7 +44,8 @@ NAMED_MOST = 20
 def _page(items: Sequence[T], request: Request, id_of: Callable[[T], str]) -> tuple[list[T], str | None]:
     """The page a request asks for, and the marker of the next one (None = this is the last).
 
-    A marker names the last item before it, and its position in case that item is gone by then.
+    A marker names the last item before it and the position after it; if that item is gone by then, what follows it
+    has moved up by one.
     Raises: ValidationError (marker).
     """
     start = 0
@@ -55,7 +56,7 @@ def _page(items: Sequence[T], request: Request, id_of: Callable[[T], str]) -> tu
             start = int(position)
         except (binascii.Error, UnicodeError, ValueError):
             raise validation_error(f"The marker '{marker}' is not valid") from None
-        start = next((i + 1 for i, item in enumerate(items) if id_of(item) == last), start)
+        start = next((i + 1 for i, item in enumerate(items) if id_of(item) == last), max(0, start - 1))
     size = request.get("page_size") or PAGE_SIZE_MOST
     page = list(items[start : start + size])
     if start + size >= len(items) or not page:

@@ -53,7 +53,7 @@ def require_target_ids(group: TargetGroup, ids: Iterable[str]) -> None:
 def _require_instances(view: View, group: TargetGroup, ids: list[str]) -> None:
     instances = {id_: view.get(Instance, group.account, group.region, id_) for id_ in ids}
     if missing := [id_ for id_, instance in instances.items() if instance is None]:
-        raise ApiError("InvalidTarget", f"The following targets are not registered instances: {_quoted(missing)}")
+        raise ApiError("InvalidTarget", f"The following targets do not exist: {_quoted(missing)}")
     found = [instance for instance in instances.values() if instance is not None]
     if elsewhere := [i.id for i in found if i.vpc_id != group.vpc_id]:
         raise ApiError(
