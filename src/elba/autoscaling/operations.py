@@ -233,3 +233,19 @@ async def describe_termination_policy_types(ctx: Context, request: Request) -> A
 
 async def describe_traffic_sources(ctx: Context, request: Request) -> Answer:
     return queries.describe_traffic_sources(ctx.view, ctx.call, request)
+
+
+async def cancel_instance_refresh(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.cancel_instance_refresh, request)
+
+
+async def rollback_instance_refresh(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.rollback_instance_refresh, request)
+
+
+async def start_instance_refresh(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.start_instance_refresh, request)
+
+
+async def describe_instance_refreshes(ctx: Context, request: Request) -> Answer:
+    return queries.describe_instance_refreshes(ctx.view, ctx.call, request)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections.abc import Iterable
+from datetime import datetime
 
 from elba.autoscaling import activities, group_metrics
 from elba.autoscaling.advance import advance
@@ -12,7 +14,7 @@ from elba.autoscaling.commands.groups import prune_activities
 from elba.autoscaling.commands.scaling import Invocation, invoke, may_act_on_alarms
 from elba.autoscaling.lookup import group_of_arn
 from elba.autoscaling.policies import NoStep
-from elba.autoscaling.resources import Group, LifecycleAction, LifecycleHook, Member, Policy, WarmPool
+from elba.autoscaling.resources import Group, InstanceRefresh, LifecycleAction, LifecycleHook, Member, Policy, WarmPool
 from elba.call import Call
 from elba.clock import Timestamp
 from elba.cloudwatch import commands as cloudwatch
@@ -68,6 +70,9 @@ class GroupReconciler:
             return [_group_key(changed, id_.partition("/")[0])]
         elif kind == WarmPool.KIND:
             return [_group_key(changed, id_)]
+        elif kind == InstanceRefresh.KIND:
+            refresh = view.get(InstanceRefresh, account, region, id_)
+            return [_group_key(changed, refresh.group_name)] if refresh else []
         return [_group_key(changed, member.group_name)] if member else []
 
     def all_keys(self) -> Iterable[Key]:
@@ -146,7 +151,8 @@ def take(tx: Transaction, call: Call, group_name: str, actions: Iterable[AlarmAc
             # A later invocation of the same policy by the same alarm says the same with newer data.
             cloudwatch.record_action(tx, call, action)
         else:
-            invocations.append(Invocation(policy, alarm, action.state, recent_points(action)))
+            points, newest = recent_points(action)
+            invocations.append(Invocation(policy, alarm, action.state, points, newest=newest))
             taken.append(action)
     error: str | None = None
     if invocations and group is not None:
@@ -158,14 +164,20 @@ def take(tx: Transaction, call: Call, group_name: str, actions: Iterable[AlarmAc
         cloudwatch.record_action(tx, call, action, error)
 
 
-def recent_points(action: AlarmAction) -> list[float]:
-    """The alarm's recent datapoints, oldest first; empty if it carries none."""
+def recent_points(action: AlarmAction) -> tuple[list[float], float]:
+    """The alarm's recent datapoints, oldest first, and when the newest one's period began (0 if not told)."""
     try:
         data = json.loads(action.state_reason_data or "{}")
     except ValueError:
-        return []
-    points = data.get("recentDatapoints") if isinstance(data, dict) else None
-    return [float(p) for p in points or [] if p is not None]
+        return [], 0.0
+    if not isinstance(data, dict):
+        return [], 0.0
+    points = [float(p) for p in data.get("recentDatapoints") or [] if p is not None]
+    newest = 0.0
+    for point in data.get("evaluatedDatapoints") or []:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            newest = max(newest, datetime.fromisoformat(point["timestamp"]).timestamp())
+    return points, newest
 
 
 class MetricsTicker:

@@ -86,6 +86,8 @@ class Group(Resource, frozen=True, kw_only=True):
     """Zones that had no capacity, and until when they are passed over (balanced-best-effort)."""
     replacements_due: int = 0
     """Unhealthy members taken out whose replacement is not launched yet."""
+    launch_override: dict[str, Any] | None = None
+    """What an instance refresh launches from: `launch_template` or `mixed_instances_policy`."""
     surge: int = 0
     """Units above desired capacity that rebalancing has asked for and not yet taken away."""
     surge_cause: str = ""
@@ -179,6 +181,8 @@ class Policy(Resource, frozen=True, kw_only=True):
     enabled: bool = True
     alarm_names: list[str] = []
     created_time: float = 0.0
+    acted_on: float = 0.0
+    """Start of the newest period that target tracking changed capacity for: it does not act on the same twice."""
 
     def parent_id(self) -> str:
         return self.group_name

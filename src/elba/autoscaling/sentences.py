@@ -104,3 +104,6 @@ def abandoned(token: str, timed_out: bool) -> str:
     return (
         f"Instance failed to complete user's Lifecycle Action: Lifecycle Action with token {token} was abandoned: {how}"
     )
+
+
+LIFETIME_IN = "an instance was started in response to the maximum instance lifetime having been reached."

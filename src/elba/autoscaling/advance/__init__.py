@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from elba.autoscaling.advance import launches, lifecycle, rebalancing, shrinking, traffic, unhealthy
+from elba.autoscaling.advance import (
+    launches,
+    lifecycle,
+    rebalancing,
+    refreshing,
+    replacing,
+    shrinking,
+    traffic,
+    unhealthy,
+)
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands import groups, schedules
 from elba.autoscaling.lookup import members_of
@@ -35,7 +44,10 @@ def advance(tx: Transaction, call: Call, name: str) -> Timestamp | None:
     traffic.move_attachments(turn)
     unhealthy.mark(turn)
     unhealthy.replace(turn)
-    rebalancing.rebalance(turn)
+    refreshing.refresh(turn)
+    if not turn.refreshing:
+        replacing.retire(turn)
+        rebalancing.rebalance(turn)
     launches.fill(turn)
     shrinking.shrink(turn)
     _settle(turn)

@@ -72,6 +72,8 @@ def _cause(turn: Turn, kind: str, have: int, target: int) -> str:
     if kind == "surge":
         sentence = group.surge_cause if group.surge else turn.surge_sentence
         return sentences.at(turn.now, sentence or sentences.grown(have, target))
+    if turn.refreshing and not group.causes:
+        return sentences.at(turn.now, sentences.REFRESH_IN)
     first = have if turn.grown_from is None else turn.grown_from
     final = max(first + 1, min(target, group.desired_capacity))
     return sentences.joined([*group.causes, sentences.at(turn.now, sentences.grown(first, final))])
@@ -152,18 +154,22 @@ def _failed(turn: Turn, cause: str, message: str) -> None:
 
 def _sources(turn: Turn, group: Group, zone: str) -> Iterator[tuple[Source | ApiError, bool]]:
     """What may be launched in the zone, best first, each with whether it is spot; or why nothing may."""
+    override = group.launch_override
+    template, policy = group.launch_template, group.mixed_instances_policy
+    if override is not None:
+        template, policy = override.get("launch_template"), override.get("mixed_instances_policy")
     try:
-        if group.launch_configuration_name:
+        if group.launch_configuration_name and override is None:
             configuration = turn.tx.get(
                 LaunchConfiguration, group.account, group.region, group.launch_configuration_name
             )
             if configuration is None:
                 raise ApiError("ValidationError", "The launch configuration does not exist")
             yield launch_source.from_configuration(configuration), bool(configuration.data.get("spot_price"))
-        elif group.launch_template is not None:
-            yield launch_source.from_template(turn.tx, turn.call, group.launch_template, {}), False
-        elif group.mixed_instances_policy is not None:
-            yield from _mixed_sources(turn, group.mixed_instances_policy, zone)
+        elif template is not None:
+            yield launch_source.from_template(turn.tx, turn.call, template, {}), False
+        elif policy is not None:
+            yield from _mixed_sources(turn, policy, zone)
     except ApiError as error:
         yield error, False
 

@@ -35,6 +35,7 @@ class Turn:
         self.surge_sentence = ""
         self.shrink_sentence = ""
         self.shrink_reason = "scale-in"
+        self.refreshing = False
         self.grown_from: int | None = None
         self.next: Timestamp | None = None
 

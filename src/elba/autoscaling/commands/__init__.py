@@ -36,6 +36,11 @@ from elba.autoscaling.commands.processes import (
     resume_processes,
     suspend_processes,
 )
+from elba.autoscaling.commands.refreshes import (
+    cancel_instance_refresh,
+    rollback_instance_refresh,
+    start_instance_refresh,
+)
 from elba.autoscaling.commands.schedules import (
     batch_delete_scheduled_action,
     batch_put_scheduled_update_group_action,
@@ -59,6 +64,7 @@ __all__ = [
     "attach_traffic_sources",
     "batch_delete_scheduled_action",
     "batch_put_scheduled_update_group_action",
+    "cancel_instance_refresh",
     "complete_lifecycle_action",
     "create_auto_scaling_group",
     "create_launch_configuration",
@@ -85,9 +91,11 @@ __all__ = [
     "put_scheduled_update_group_action",
     "record_lifecycle_action_heartbeat",
     "resume_processes",
+    "rollback_instance_refresh",
     "set_desired_capacity",
     "set_instance_health",
     "set_instance_protection",
+    "start_instance_refresh",
     "suspend_processes",
     "terminate_instance_in_auto_scaling_group",
     "update_auto_scaling_group",

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from elba.autoscaling import policies, sentences
 from elba.autoscaling.capacity import change_desired
 from elba.autoscaling.lookup import counted, is_warm, members_of, suspended, units
@@ -22,7 +24,8 @@ KEPT_DECISIONS = 200
 class Invocation:
     """One request to one policy: by an alarm (`alarm`, with the state it is in) or by ExecutePolicy.
 
-    `points` are the alarm's recent datapoints, oldest first; `metric` the value to act on if it is given.
+    `points` are the alarm's recent datapoints, oldest first, the newest of the period that began at `newest` (0:
+    not known); `metric` the value to act on if it is given.
     """
 
     policy: Policy
@@ -31,6 +34,7 @@ class Invocation:
     points: Sequence[float] = ()
     metric: float | None = None
     threshold: float | None = None
+    newest: float = 0.0
 
 
 def warmup_seconds(group: Group, policy: Policy) -> int:
@@ -91,6 +95,8 @@ def invoke(
         return blocked
     invocation = next(i for i, p in proposals if p is best)
     _record(tx, call, group, proposals, best)
+    if invocation.policy.policy_type == "TargetTrackingScaling" and invocation.newest:
+        tx.put(msgspec.structs.replace(invocation.policy, acted_on=invocation.newest))
     policy, alarm = invocation.policy, invocation.alarm
     cooldown = 0
     if policy.policy_type == "SimpleScaling":
@@ -162,6 +168,9 @@ def _propose_tracking(view: View, call: Call, group: Group, invocation: Invocati
         return Proposal(name, before.desired, "the alarm carries no datapoint")
     if invocation.state != "ALARM":
         return Proposal(name, before.desired, f"target tracking does not act on {invocation.state}")
+    if invocation.newest and invocation.newest <= policy.acted_on:
+        # The metric is still that of the capacity before: acting on it again would overshoot.
+        return Proposal(name, before.desired, "the metric does not show the last change yet")
     metric, target = invocation.points[-1], float(configuration["target_value"])
     if alarm.comparison_operator.startswith("Greater"):
         return policies.target_tracking_out(name, before, metric, target)

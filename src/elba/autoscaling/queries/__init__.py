@@ -17,6 +17,7 @@ from elba.autoscaling.queries.policies import (
     describe_policies,
     describe_scheduled_actions,
 )
+from elba.autoscaling.queries.refreshes import describe_instance_refreshes
 from elba.autoscaling.queries.types import (
     describe_adjustment_types,
     describe_auto_scaling_notification_types,
@@ -32,6 +33,7 @@ __all__ = [
     "describe_auto_scaling_groups",
     "describe_auto_scaling_instances",
     "describe_auto_scaling_notification_types",
+    "describe_instance_refreshes",
     "describe_launch_configurations",
     "describe_lifecycle_hook_types",
     "describe_lifecycle_hooks",

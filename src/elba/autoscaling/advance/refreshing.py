@@ -1,0 +1,236 @@
+"""Moves an instance refresh along: Pending → InProgress → (Baking) → Successful, and the other ends.
+
+Source: Auto Scaling user guide, "Use an instance refresh to update instances in an Auto Scaling group".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from elba.autoscaling import launch_source, mixed, sentences
+from elba.autoscaling.advance.replacing import bounds, replace
+from elba.autoscaling.advance.turn import Turn
+from elba.autoscaling.commands.leaving import begin_termination
+from elba.autoscaling.commands.refreshes import active_refresh, begin_rollback, end_refresh
+from elba.autoscaling.lookup import COUNTED, LEAVING, suspended
+from elba.autoscaling.resources import InstanceRefresh, Member
+from elba.cloudwatch.resources import Alarm, CompositeAlarm
+from elba.errors import ApiError
+
+STUCK_SECONDS = 3600.0
+LONGEST_SECONDS = 14 * 86400.0
+
+
+def refresh(turn: Turn) -> None:
+    """One step of the group's active instance refresh, if there is one."""
+    current = active_refresh(turn.tx, turn.group)
+    if current is None:
+        return
+    turn.refreshing = True
+    if turn.group.surge:
+        turn.change(surge=0, surge_cause="")
+    if current.status == "Cancelling":
+        moving = any(m.lifecycle_state.startswith("Pending") or m.lifecycle_state in LEAVING for m in turn.members())
+        if not moving:
+            end_refresh(turn.tx, turn.call, current, "Cancelled", "Cancelled due to user request.")
+        return
+    if any(suspended(turn.group, p) for p in ("InstanceRefresh", "Launch", "Terminate")):
+        return
+    if current.status == "Pending" or (current.status == "RollbackInProgress" and not current.total):
+        current = _begin(turn, current)
+    if problem := _alarming(turn, current):
+        _fail(turn, current, problem)
+        return
+    if turn.now - current.start_time > LONGEST_SECONDS:
+        _fail(turn, current, "The instance refresh took longer than 14 days.")
+        return
+    if current.wait_until > turn.now:
+        turn.look_again_at(current.wait_until)
+        return
+    if current.status == "Baking":
+        end_refresh(turn.tx, turn.call, current, "Successful")
+        return
+    _go_on(turn, current)
+
+
+def _begin(turn: Turn, current: InstanceRefresh) -> InstanceRefresh:
+    """Find out who has to be replaced."""
+    skip = current.preferences.get("skip_matching") or current.status == "RollbackInProgress"
+    due = [
+        m.id
+        for m in turn.members()
+        if m.lifecycle_state in (*COUNTED, "Standby", "EnteringStandby") and not (skip and matches(turn, m))
+    ]
+    status = "InProgress" if current.status == "Pending" else current.status
+    begun = msgspec.structs.replace(current, status=status, to_replace=due, total=len(due), status_reason="")
+    turn.tx.put(begun)
+    return begun
+
+
+def matches(turn: Turn, member: Member) -> bool:
+    """Whether the member was launched as the group (or its refresh) would launch it now."""
+    group = turn.group
+    wanted: Mapping[str, Any] = group.launch_override or {
+        "launch_template": group.launch_template,
+        "mixed_instances_policy": group.mixed_instances_policy,
+    }
+    specification = wanted.get("launch_template")
+    policy = wanted.get("mixed_instances_policy")
+    if policy:
+        types = [o.get("instance_type") for o in mixed.overrides(policy)]
+        if any(types) and member.instance_type not in types:
+            return False
+        specification = policy["launch_template"]["launch_template_specification"]
+    if not specification:
+        return member.launch_configuration_name == group.launch_configuration_name != ""
+    try:
+        source = launch_source.from_template(turn.tx, turn.call, specification, {})
+    except ApiError:
+        return False
+    return (source.launch_template_id, source.launch_template_version) == (
+        member.launch_template_id,
+        member.launch_template_version,
+    )
+
+
+def _alarming(turn: Turn, current: InstanceRefresh) -> str:
+    for name in (current.preferences.get("alarm_specification") or {}).get("alarms") or []:
+        alarm = turn.tx.get(Alarm, current.account, current.region, name) or turn.tx.get(
+            CompositeAlarm, current.account, current.region, name
+        )
+        if alarm is not None and alarm.state_value == "ALARM":
+            return f"The CloudWatch alarm {name} is in ALARM state."
+        turn.look_again_at(turn.now + 60.0)
+    return ""
+
+
+def _fail(turn: Turn, current: InstanceRefresh, reason: str) -> None:
+    if current.status == "RollbackInProgress":
+        end_refresh(turn.tx, turn.call, current, "RollbackFailed", reason)
+    elif current.preferences.get("auto_rollback"):
+        begin_rollback(turn.tx, turn.call, current, reason)
+    else:
+        end_refresh(turn.tx, turn.call, current, "Failed", reason)
+
+
+def _go_on(turn: Turn, current: InstanceRefresh) -> None:
+    preferences = current.preferences
+    members = {m.id: m for m in turn.members() if not m.termination}
+    left = [members[i] for i in current.to_replace if i in members and members[i].lifecycle_state != "Detaching"]
+    left = [m for m in left if not _ignored(m, preferences)]
+    warmup = preferences["instance_warmup"]
+    arrived = [m for m in members.values() if m.lifecycle_state in COUNTED and m not in left]
+    warming = [m for m in arrived if not turn.settled(m, warmup)]
+    current = _put(turn, current, to_replace=[m.id for m in left])
+    if _at_checkpoint(turn, current, settled=not warming):
+        return
+    points = preferences.get("checkpoint_percentages") or []
+    stops_here = bool(points) and points[-1] < 100 and current.checkpoint >= len(points)
+    if not left or stops_here:
+        if warming or turn.capacity() < turn.group.desired_capacity:
+            _say(turn, current, _waiting(warming))
+            return
+        _finish(turn, current)
+        return
+    for member in left:
+        if member.lifecycle_state == "Standby" and preferences["standby_instances"] == "Terminate":
+            cause = sentences.at(turn.now, sentences.REFRESH_OUT)
+            begin_termination(turn.tx, turn.call, turn.group, member, "refresh", cause)
+    free = [
+        m
+        for m in left
+        if m.lifecycle_state == "InService"
+        and (not m.protected_from_scale_in or preferences["scale_in_protected_instances"] == "Refresh")
+    ]
+    if points:
+        # No further than the next checkpoint.
+        goal = points[min(current.checkpoint, len(points) - 1)]
+        may = -(-current.total * goal // 100) - (current.total - len(left))
+        free = free[: max(0, may)]
+    limits = bounds(
+        turn.group.desired_capacity,
+        preferences["min_healthy_percentage"],
+        preferences["max_healthy_percentage"],
+    )
+    taken = replace(turn, free, limits, warmup, "refresh", sentences.REFRESH_OUT) if free else 0
+    turn.surge_sentence = sentences.REFRESH_IN
+    if taken or warming or free:
+        stuck = bool(turn.group.launch_failures) and not taken
+    else:
+        stuck = True
+    if not stuck:
+        _put(turn, current, stuck_since=0.0, status_reason=_waiting(warming))
+        return
+    since = current.stuck_since or turn.now
+    if turn.now - since >= STUCK_SECONDS:
+        _fail(turn, current, "Instances could not be replaced within an hour.")
+        return
+    turn.look_again_at(since + STUCK_SECONDS)
+    _put(turn, current, stuck_since=since, status_reason=_held(left))
+
+
+def _ignored(member: Member, preferences: Mapping[str, Any]) -> bool:
+    if member.lifecycle_state in ("Standby", "EnteringStandby"):
+        return bool(preferences["standby_instances"] == "Ignore")
+    return member.protected_from_scale_in and preferences["scale_in_protected_instances"] == "Ignore"
+
+
+def _put(turn: Turn, current: InstanceRefresh, **fields: Any) -> InstanceRefresh:
+    changed = msgspec.structs.replace(current, **fields)
+    turn.tx.put(changed)
+    return changed
+
+
+def _say(turn: Turn, current: InstanceRefresh, reason: str) -> None:
+    _put(turn, current, status_reason=reason)
+
+
+def _waiting(warming: list[Member]) -> str:
+    if not warming:
+        return ""
+    return f"Waiting for instances to warm up before continuing. For example: {warming[0].id} is warming up."
+
+
+def _held(left: list[Member]) -> str:
+    member = left[0]
+    if member.lifecycle_state in ("Standby", "EnteringStandby"):
+        return f"Waiting for instances to leave standby before continuing. For example: {member.id} is in standby."
+    if member.protected_from_scale_in:
+        return (
+            "Waiting for scale-in protection to be removed before continuing. "
+            f"For example: {member.id} is protected from scale-in."
+        )
+    return f"Waiting for instances to be replaced before continuing. For example: {member.id}."
+
+
+def _at_checkpoint(turn: Turn, current: InstanceRefresh, *, settled: bool) -> bool:
+    """Whether a checkpoint is reached just now: the refresh then waits."""
+    points = current.preferences.get("checkpoint_percentages") or []
+    if not current.total or current.checkpoint >= len(points) or not settled:
+        return False
+    if turn.capacity() < turn.group.desired_capacity:
+        return False
+    done = 100 * (current.total - len(current.to_replace)) / current.total
+    reached = sum(p <= done for p in points)
+    if reached <= current.checkpoint:
+        return False
+    finished = not current.to_replace
+    until = 0.0 if finished else turn.now + current.preferences["checkpoint_delay"]
+    _put(turn, current, checkpoint=reached, wait_until=until)
+    turn.look_again_at(until)
+    return not finished
+
+
+def _finish(turn: Turn, current: InstanceRefresh) -> None:
+    if current.status == "RollbackInProgress":
+        end_refresh(turn.tx, turn.call, current, "RollbackSuccessful", current.rollback_reason)
+        return
+    bake = current.preferences["bake_time"]
+    if bake:
+        _put(turn, current, status="Baking", wait_until=turn.now + bake, status_reason="")
+        turn.look_again_at(turn.now + bake)
+        return
+    end_refresh(turn.tx, turn.call, current, "Successful")
