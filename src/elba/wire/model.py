@@ -131,6 +131,9 @@ class Service:
         for name, shape in self.raw["shapes"].items():
             if shape.get("exception"):
                 code = shape.get("error", {}).get("code", name)
+                # CloudWatch has two shapes of one code; the one that bears its name is the common one.
+                if name == code:
+                    by_code[code] = name
                 by_code.setdefault(code, name)
                 by_shape[name] = code
         return by_code, by_shape

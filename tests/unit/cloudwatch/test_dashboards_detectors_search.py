@@ -74,7 +74,7 @@ def test_dashboard_warning_is_told_and_it_is_kept(bench: Bench) -> None:
 def test_dashboards_are_deleted_all_or_none(bench: Bench) -> None:
     for name in ("a", "b"):
         bench.run(api.put_dashboard, dashboard_name=name, dashboard_body=BODY)
-    for names, code in ((["a", "x"], "ResourceNotFound"), ([], "InvalidParameterValue")):
+    for names, code in ((["a", "x"], "DashboardNotFoundError"), ([], "InvalidParameterValue")):
         with pytest.raises(ApiError) as caught:
             bench.run(api.delete_dashboards, dashboard_names=names)
         assert caught.value.code == code
@@ -83,7 +83,7 @@ def test_dashboards_are_deleted_all_or_none(bench: Bench) -> None:
     assert [d["dashboard_name"] for d in bench.run(api.list_dashboards, dashboard_name_prefix="b")["dashboard_entries"]]
     with pytest.raises(ApiError) as caught:
         bench.run(api.get_dashboard, dashboard_name="a")
-    assert (caught.value.code, caught.value.status) == ("ResourceNotFound", 404)
+    assert (caught.value.code, caught.value.status) == ("DashboardNotFoundError", 404)
     with pytest.raises(ApiError):
         bench.run(api.put_dashboard, dashboard_name="no spaces", dashboard_body=BODY)
 

@@ -148,12 +148,13 @@ def put_dashboard(tx: Transaction, call: Call, request: Request) -> Answer:
 
 def require_dashboard(found: Dashboard | None, name: str) -> Dashboard:
     if found is None:
-        raise ApiError("ResourceNotFound", f"Dashboard {name} does not exist", 404)
+        # By its shape's name: on the wire its code is ResourceNotFound, as that of an alarm's.
+        raise ApiError("DashboardNotFoundError", f"Dashboard {name} does not exist", 404)
     return found
 
 
 def delete_dashboards(tx: Transaction, call: Call, request: Request) -> Answer:
-    """All of the named, or none. Raises: ApiError ResourceNotFound, InvalidParameterValue."""
+    """All of the named, or none. Raises: ApiError DashboardNotFoundError, InvalidParameterValue."""
     names = list(dict.fromkeys(request.get("dashboard_names") or ()))
     if not 1 <= len(names) <= DELETED_MOST:
         raise invalid(f"The parameter DashboardNames must hold 1 to {DELETED_MOST} names.")

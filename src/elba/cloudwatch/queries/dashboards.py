@@ -13,7 +13,7 @@ DASHBOARDS_PER_PAGE = 1000
 
 
 def get_dashboard(view: View, call: Call, request: Request) -> Answer:
-    """The body exactly as it was put. Raises: ApiError ResourceNotFound."""
+    """The body exactly as it was put. Raises: ApiError DashboardNotFoundError."""
     name = request["dashboard_name"]
     dashboard = require_dashboard(view.get(Dashboard, call.account, GLOBAL, name), name)
     return {"dashboard_arn": dashboard.arn, "dashboard_body": dashboard.body, "dashboard_name": dashboard.id}

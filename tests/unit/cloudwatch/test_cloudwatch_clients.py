@@ -1,0 +1,166 @@
+"""boto3 against CloudWatch in a World: all three protocols, error codes, and the loop up to a stopped instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.exceptions import ClientError
+
+from elba.testing import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with World(seed=5) as made:
+        yield made
+
+
+ALARM: dict[str, Any] = {
+    "AlarmName": "a",
+    "Namespace": "N",
+    "MetricName": "m",
+    "Dimensions": [{"Name": "b", "Value": "2"}, {"Name": "a", "Value": "1"}],
+    "Statistic": "Average",
+    "Period": 60,
+    "EvaluationPeriods": 3,
+    "DatapointsToAlarm": 2,
+    "Threshold": 70.0,
+    "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+    "TreatMissingData": "missing",
+}
+
+
+def client_of(world: World, protocol: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A boto3 client that speaks `protocol` and no other, answered in process."""
+    with monkeypatch.context() as patch:
+        patch.setattr("botocore.model.ServiceModel.resolved_protocol", property(lambda _: protocol))
+        client = boto3.session.Session("000000000000", "x", region_name="us-east-1").client(
+            "cloudwatch", endpoint_url="http://127.0.0.1:4566"
+        )
+    # botocore asks again when an answer has come; the attribute is a cached property.
+    client.meta.service_model.__dict__["resolved_protocol"] = protocol
+    assert world._clients is not None
+    world._clients.attach(client)
+    return client
+
+
+def test_an_alarm_comes_back_as_it_was_put(world: World) -> None:
+    watch = world.boto3("cloudwatch")
+    watch.put_metric_alarm(**ALARM)
+    (found,) = watch.describe_alarms(AlarmNames=["a"])["MetricAlarms"]
+    assert {k: found[k] for k in ALARM} == ALARM
+    for absent in ("Unit", "ExtendedStatistic", "Metrics", "AlarmDescription", "EvaluateLowSampleCountPercentile"):
+        assert absent not in found
+    assert (found["OKActions"], found["AlarmActions"], found["InsufficientDataActions"]) == ([], [], [])
+    watch.get_waiter("alarm_exists").wait(AlarmNames=["a"])
+    assert watch.list_tags_for_resource(ResourceARN=found["AlarmArn"])["Tags"] == []
+
+
+def test_error_codes(world: World) -> None:
+    watch = world.boto3("cloudwatch")
+    with pytest.raises(watch.exceptions.ResourceNotFound) as caught:
+        watch.set_alarm_state(AlarmName="x", StateValue="OK", StateReason="")
+    metadata = caught.value.response["ResponseMetadata"]
+    assert metadata["HTTPStatusCode"] == 404
+    assert metadata["HTTPHeaders"]["x-amzn-query-error"] == "ResourceNotFound;Sender"
+    assert caught.value.response["Error"]["Code"] == "ResourceNotFound"
+    assert caught.value.response["Error"]["QueryErrorCode"] == "ResourceNotFound"
+    with pytest.raises(ClientError) as dashboard:
+        watch.get_dashboard(DashboardName="x")
+    assert dashboard.value.response["Error"]["Code"] == "ResourceNotFound"
+    assert dashboard.value.response["Error"]["QueryErrorCode"] == "DashboardNotFoundError"
+    with pytest.raises(watch.exceptions.DashboardInvalidInputError) as body:
+        watch.put_dashboard(DashboardName="x", DashboardBody="{")
+    assert body.value.response["dashboardValidationMessages"][0]["DataPath"] == "/"
+    with pytest.raises(watch.exceptions.InvalidFormatFault):
+        watch.put_metric_alarm(**ALARM)
+        watch.set_alarm_state(AlarmName="a", StateValue="OK", StateReason="", StateReasonData="{")
+    with pytest.raises(ClientError) as unbuilt:
+        watch.list_metric_streams()
+    assert unbuilt.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_every_operation_named_in_the_spec_is_built() -> None:
+    from elba.cloudwatch import operations
+
+    model = botocore.session.get_session().get_service_model("cloudwatch")
+    wanted = [
+        *(
+            "PutMetricData",
+            "ListMetrics",
+            "GetMetricStatistics",
+            "GetMetricData",
+            "PutMetricAlarm",
+            "PutCompositeAlarm",
+        ),
+        *("DescribeAlarms", "DescribeAlarmsForMetric", "DescribeAlarmHistory", "DeleteAlarms", "EnableAlarmActions"),
+        *("DisableAlarmActions", "SetAlarmState", "TagResource", "UntagResource", "ListTagsForResource"),
+        *("PutDashboard", "GetDashboard", "ListDashboards", "DeleteDashboards"),
+        *("PutAnomalyDetector", "DescribeAnomalyDetectors", "DeleteAnomalyDetector"),
+    ]
+    for name in wanted:
+        assert name in model.operation_names
+        assert callable(getattr(operations, botocore.xform_name(name)))
+
+
+def test_an_alarm_stops_its_instance(world: World) -> None:
+    ec2, watch = world.boto3("ec2"), world.boto3("cloudwatch")
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    run = ec2.run_instances(
+        ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1, Monitoring={"Enabled": True}
+    )
+    instance = run["Instances"][0]["InstanceId"]
+    arn = "arn:aws:automate:us-east-1:ec2:stop"
+    watch.put_metric_alarm(
+        AlarmName="idle",
+        Namespace="AWS/EC2",
+        MetricName="CPUUtilization",
+        Dimensions=[{"Name": "InstanceId", "Value": instance}],
+        Statistic="Average",
+        Period=60,
+        EvaluationPeriods=2,
+        Threshold=101.0,
+        ComparisonOperator="LessThanThreshold",
+        AlarmActions=[arn],
+    )
+
+    def state() -> str:
+        found = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+        return str(found["State"]["Name"])
+
+    world.until(lambda: state() == "stopped", 600, "the alarm stops it")
+    items = watch.describe_alarm_history(AlarmName="idle", HistoryItemType="Action")["AlarmHistoryItems"]
+    assert [i["HistorySummary"] for i in items] == [f"Successfully executed action {arn}"]
+
+
+def test_protocols_agree(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same alarm through Query, JSON and CBOR leaves the same state."""
+    clients = {p: client_of(world, p, monkeypatch) for p in ("query", "json", "smithy-rpc-v2-cbor")}
+    seen: list[Any] = []
+    for client in clients.values():
+        client.meta.events.register("before-send", lambda request, **_: seen.append(request.headers["Content-Type"]))
+    found = []
+    for protocol, client in clients.items():
+        client.put_metric_alarm(**{**ALARM, "AlarmName": protocol})
+        client.put_metric_data(
+            Namespace="N", MetricData=[{"MetricName": protocol, "Values": [1.5, 2.0], "Counts": [1.0, 3.0]}]
+        )
+        (alarm,) = client.describe_alarms(AlarmNames=[protocol])["MetricAlarms"]
+        for own in ("AlarmName", "AlarmArn"):
+            alarm.pop(own)
+        statistics = client.get_metric_statistics(
+            Namespace="N",
+            MetricName=protocol,
+            StartTime=world.now - 60,
+            EndTime=world.now + 60,
+            Period=60,
+            Statistics=["Sum", "SampleCount"],
+        )["Datapoints"]
+        found.append((alarm, statistics))
+    assert found[0] == found[1] == found[2]
+    types = {(t.decode() if isinstance(t, bytes) else t).split(";")[0] for t in seen}
+    assert types == {"application/x-www-form-urlencoded", "application/x-amz-json-1.0", "application/cbor"}
