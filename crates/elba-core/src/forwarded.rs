@@ -212,7 +212,11 @@ fn push_host(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, context: &Req
     }
     if context.preserve_host {
         let mut found = false;
-        for field in head.fields.iter().filter(|field| field.kind == Name::Host) {
+        for field in head
+            .fields
+            .iter()
+            .filter(|field| field.kind == Name::Host && !field.unsafe_to_pass)
+        {
             push_field(out, b"Host", field.value.of(buffer));
             found = true;
         }
@@ -284,9 +288,10 @@ fn keeps_request_field(buffer: &[u8], head: &RequestHead, field: &Field, context
     match field.kind {
         Name::Other | Name::Cookie | Name::Date | Name::SetCookie => {
             let dropped = field.unsafe_to_pass || (field.invalid_name && context.drop_invalid_names);
-            !dropped
-                && !(head.options.names_fields
-                    && is_named_by_connection(buffer, &head.fields, field.name.of(buffer)))
+            if dropped || !head.options.names_fields {
+                return !dropped;
+            }
+            !is_named_by_connection(buffer, &head.fields, field.name.of(buffer))
         }
         _ => false,
     }

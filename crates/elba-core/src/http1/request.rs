@@ -371,7 +371,9 @@ impl RequestHead {
         match kind {
             Name::Host => {
                 // the first one counts
-                self.host.get_or_insert(field.value);
+                if !field.unsafe_to_pass {
+                    self.host.get_or_insert(field.value);
+                }
             }
             Name::Connection => self.options.read(value),
             Name::ContentLength => {
