@@ -16,6 +16,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,10 +188,18 @@ class ProcessProvider:
 
     async def run(self, instance_id: str, command: Sequence[str]) -> int:
         """The process id is as the instance sees it. Raises: NotFound, Permanent (it cannot be executed)."""
-        instance = await self._require(instance_id)
-        if instance.link is None:
+        if self._opened is None:
+            # A command-line tool beside a control plane that runs: it asks, and touches nothing else.
+            link = await Link.open(self._instances_directory / instance_id, lambda: None)
+        else:
+            link = (await self._require(instance_id)).link
+        if link is None:
             raise NotFound(f"{instance_id} is not running")
-        answer = await instance.link.ask("run", command=list(command))
+        try:
+            answer = await link.ask("run", command=list(command))
+        finally:
+            if self._opened is None:
+                await link.close()
         if "error" in answer:
             raise Permanent(f"{instance_id} cannot run {command[0]}: {answer['error']}")
         return int(answer["pid"])
@@ -292,25 +301,26 @@ class ProcessProvider:
             directory = instance.directory
             groups = self._cgroups.create(spec.instance_id, spec.vcpus, spec.memory_mib) if self._cgroups else []
             directory.write_launch(self._launch(spec, groups))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-S",
-                str(SUPERVISOR),
-                str(directory.path),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-                env={},
-            )
-            _, problem = await process.communicate()
-            # 3: the supervisor that a control plane before us started.
-            if process.returncode not in (0, 3):
-                raise Transient(
-                    f"the supervisor of {spec.instance_id} did not start: {problem.decode(errors='replace')[-500:]}",
-                    5.0,
+            # A file for its complaints, not a pipe: uvloop would wait for an end that the daemon's copy keeps away.
+            with tempfile.TemporaryFile() as complaints:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    str(SUPERVISOR),
+                    str(directory.path),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=complaints,
+                    start_new_session=True,
+                    env={},
                 )
+                status = await process.wait()
+                complaints.seek(0)
+                problem = complaints.read(4096).decode(errors="replace")
+            # 3: the supervisor that a control plane before us started.
+            if status not in (0, 3):
+                raise Transient(f"the supervisor of {spec.instance_id} did not start: {problem[-500:]}", 5.0)
             instance.spec = spec
             instance.link = await Link.open(directory.path, lambda: self._link_ended(instance))
 
