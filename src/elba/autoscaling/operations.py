@@ -249,3 +249,15 @@ async def start_instance_refresh(ctx: Context, request: Request) -> Answer:
 
 async def describe_instance_refreshes(ctx: Context, request: Request) -> Answer:
     return queries.describe_instance_refreshes(ctx.view, ctx.call, request)
+
+
+async def delete_warm_pool(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_warm_pool, request)
+
+
+async def put_warm_pool(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_warm_pool, request)
+
+
+async def describe_warm_pool(ctx: Context, request: Request) -> Answer:
+    return queries.describe_warm_pool(ctx.view, ctx.call, request)

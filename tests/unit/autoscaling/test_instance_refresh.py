@@ -68,7 +68,7 @@ def test_all_are_replaced_one_at_a_time_by_default(elba: Harness) -> None:
     assert any(
         a.cause.endswith("an instance was taken out of service in response to an instance refresh.")
         for a in elba.activities()
-    )  # noqa: E501
+    )
     assert any(
         a.cause.endswith("an instance was launched in response to an instance refresh.") for a in elba.activities()
     )

@@ -11,6 +11,7 @@ from elba.autoscaling.advance import (
     shrinking,
     traffic,
     unhealthy,
+    warming,
 )
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands import groups, schedules
@@ -40,7 +41,9 @@ def advance(tx: Transaction, call: Call, name: str) -> Timestamp | None:
         turn.look_again_at(action.next_time)
         if action.end_time is not None:
             turn.look_again_at(action.end_time)
+    turn.take_warm = lambda cause, zone, kind: warming.take(turn, cause, zone, kind)
     lifecycle.move_members(turn)
+    warming.move_warm(turn)
     traffic.move_attachments(turn)
     unhealthy.mark(turn)
     unhealthy.replace(turn)
@@ -50,6 +53,7 @@ def advance(tx: Transaction, call: Call, name: str) -> Timestamp | None:
         rebalancing.rebalance(turn)
     launches.fill(turn)
     shrinking.shrink(turn)
+    warming.keep_size(turn)
     _settle(turn)
     return turn.next
 

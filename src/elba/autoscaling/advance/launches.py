@@ -44,7 +44,7 @@ def fill(turn: Turn) -> None:
             break
         kind = _kind(turn, have)
         cause = _cause(turn, kind, have, target)
-        member = _launch(turn, cause, kind)
+        member = turn.take_warm(cause, _zone(turn, turn.group, []), kind) or _launch(turn, cause, kind)
         if member is None:
             break
         if kind == "replacement":
@@ -172,6 +172,14 @@ def _sources(turn: Turn, group: Group, zone: str) -> Iterator[tuple[Source | Api
             yield from _mixed_sources(turn, policy, zone)
     except ApiError as error:
         yield error, False
+
+
+def first_source(turn: Turn, group: Group, zone: str) -> Source:
+    """What is launched next. Raises: ApiError."""
+    source, _ = next(iter(_sources(turn, group, zone)))
+    if isinstance(source, ApiError):
+        raise source
+    return source
 
 
 def _mixed_sources(turn: Turn, policy: Mapping[str, Any], zone: str) -> Iterator[tuple[Source, bool]]:

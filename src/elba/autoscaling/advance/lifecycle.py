@@ -134,7 +134,7 @@ def _await_launch_hooks(turn: Turn, member: Member) -> None:
             sentences.at(turn.now, ABANDONED),
             launch_message=message,
         )
-        _count_failure(turn)
+        count_failure(turn)
     elif result == "CONTINUE":
         forget_actions(turn.tx, member)
         proceeding = msgspec.structs.replace(member, lifecycle_state="Pending:Proceed", state_since=turn.now)
@@ -164,7 +164,8 @@ def _enter_service(turn: Turn, member: Member) -> None:
         turn.change(launch_failures=0, launch_not_before=0.0)
 
 
-def _count_failure(turn: Turn) -> None:
+def count_failure(turn: Turn) -> None:
+    """One more launch has failed: the next waits longer."""
     failures = turn.group.launch_failures + 1
     turn.change(launch_failures=failures, launch_not_before=turn.now + backoff_seconds(failures))
 
@@ -190,7 +191,7 @@ def _fail_launch(turn: Turn, member: Member, message: str = "") -> None:
     registration.deregister(turn.tx, turn.call, group, [member.id])
     forget_actions(turn.tx, member)
     turn.tx.delete(member)
-    _count_failure(turn)
+    count_failure(turn)
     if member.replacement:
         turn.change(replacements_due=turn.group.replacements_due + 1)
 
@@ -206,39 +207,73 @@ def is_drained(turn: Turn, member: Member) -> bool:
 
 
 def move_leaving(turn: Turn, member: Member) -> None:
-    """Towards termination, one step."""
+    """Towards termination, one step; a warm member's states have a prefix."""
+    prefix, step = _parts(member)
     state = turn.state_of(member)
     if state == "terminated":
         _finish(turn, member)
     elif state == "shutting-down":
-        if member.lifecycle_state != "Terminating:Proceed":
+        if step != "Terminating:Proceed":
             _proceed(turn, member)
-    elif member.lifecycle_state == "Terminating":
+    elif step == "Terminating":
         if not is_drained(turn, member):
             return
         if (
             member.hooks_started
             or member.termination in WITHOUT_HOOKS
-            or not start_hooks(turn, member, TERMINATING, "Terminating:Wait")
+            or not start_hooks(turn, member, TERMINATING, f"{prefix}Terminating:Wait")
         ):
-            _proceed(turn, member)
-    elif member.lifecycle_state == "Terminating:Wait":
+            _leave(turn, member)
+    elif step == "Terminating:Wait":
         result = outcome(turn, member)
         if isinstance(result, LifecycleAction) and _retains(turn):
             forget_actions(turn.tx, member)
-            activities.end(
-                turn.tx, turn.group, member.activity_id, turn.now, "Cancelled",
-                sentences.abandoned(result.id, result.timed_out),
-            )  # fmt: skip
+            message = sentences.abandoned(result.id, result.timed_out)
+            activities.end(turn.tx, turn.group, member.activity_id, turn.now, "Cancelled", message)
             turn.tx.put(
                 msgspec.structs.replace(
-                    member, lifecycle_state="Terminating:Retained", state_since=turn.now, activity_id=""
+                    member,
+                    lifecycle_state=f"{prefix}Terminating:Retained",
+                    state_since=turn.now,
+                    activity_id="",
                 )
             )
         elif result:
-            _proceed(turn, member)
-    else:
+            _leave(turn, member)
+    elif step == "Terminating:Proceed":
         _proceed(turn, member)
+
+
+def _parts(member: Member) -> tuple[str, str]:
+    state = member.lifecycle_state
+    return ("Warmed:", state.removeprefix("Warmed:")) if state.startswith("Warmed:") else ("", state)
+
+
+def _leave(turn: Turn, member: Member) -> None:
+    """Drained and past its hooks: terminated, or back into a warm pool that takes scaled-in instances."""
+    pool = turn.pool()
+    reused = (
+        pool is not None
+        and pool.reuse_on_scale_in
+        and not pool.pending_delete
+        and member.termination == "scale-in"
+        and turn.state_of(member) == "running"
+    )
+    if not reused:
+        _proceed(turn, member)
+        return
+    forget_actions(turn.tx, member)
+    turn.tx.put(
+        msgspec.structs.replace(
+            member,
+            lifecycle_state="Warmed:Pending",
+            state_since=turn.now,
+            termination="",
+            in_service_at=0.0,
+            hooks_started=False,
+            replacement=False,
+        )
+    )
 
 
 def _retains(turn: Turn) -> bool:
@@ -247,13 +282,16 @@ def _retains(turn: Turn) -> bool:
 
 
 def _proceed(turn: Turn, member: Member) -> None:
+    prefix, step = _parts(member)
     forget_actions(turn.tx, member)
     activities.move(turn.tx, turn.group, member.activity_id, "InProgress")
     instance = turn.instance(member)
     if instance is not None and instance.desired != "terminated":
         ec2.terminate(turn.tx, turn.call, [member.id], honour_protection=False)
-    if member.lifecycle_state != "Terminating:Proceed":
-        turn.tx.put(msgspec.structs.replace(member, lifecycle_state="Terminating:Proceed", state_since=turn.now))
+    if step != "Terminating:Proceed":
+        turn.tx.put(
+            msgspec.structs.replace(member, lifecycle_state=f"{prefix}Terminating:Proceed", state_since=turn.now)
+        )
 
 
 def _finish(turn: Turn, member: Member) -> None:
@@ -279,14 +317,14 @@ def _move_aside(turn: Turn, member: Member) -> None:
 def end_everything(turn: Turn) -> None:
     """Force delete: every member goes at once, without draining, hooks or regard to protection."""
     for member in [*turn.members(), *turn.warm()]:
-        if member.lifecycle_state != "Terminating:Proceed":
+        if turn.state_of(member) == "terminated" and member.termination:
+            _finish(turn, member)
+        elif member.lifecycle_state.endswith("Terminating:Proceed"):
+            _proceed(turn, member)
+        else:
             cause = sentences.at(turn.now, "a user request deleted the AutoScalingGroup.")
             if not member.termination:
                 begin_termination(turn.tx, turn.call, turn.group, member, "delete", cause)
             begun = turn.tx.get(Member, member.account, member.region, member.id)
             assert begun is not None
-            _proceed(turn, msgspec.structs.replace(begun, lifecycle_state="Terminating"))
-        elif turn.state_of(member) == "terminated":
-            _finish(turn, member)
-        else:
-            _proceed(turn, member)
+            _proceed(turn, begun)

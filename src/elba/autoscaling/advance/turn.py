@@ -14,7 +14,7 @@ import msgspec
 
 from elba.autoscaling.commands import registration
 from elba.autoscaling.lookup import fulfilled, is_warm, members_of
-from elba.autoscaling.resources import Activity, Group, Member
+from elba.autoscaling.resources import Activity, Group, Member, WarmPool
 from elba.call import Call
 from elba.clock import Timestamp
 from elba.ec2.resources import Instance
@@ -36,6 +36,8 @@ class Turn:
         self.shrink_sentence = ""
         self.shrink_reason = "scale-in"
         self.refreshing = False
+        self.take_warm: Callable[[str, str | None, str], Member | None] = lambda cause, zone, kind: None
+        """Takes a prepared member from the warm pool, if there is one."""
         self.grown_from: int | None = None
         self.next: Timestamp | None = None
 
@@ -62,6 +64,9 @@ class Turn:
 
     def warm(self) -> list[Member]:
         return [m for m in members_of(self.tx, self.group) if is_warm(m)]
+
+    def pool(self) -> WarmPool | None:
+        return self.tx.get(WarmPool, self.call.account, self.call.region, self.name)
 
     def instance(self, member: Member) -> Instance | None:
         return self.tx.get(Instance, member.account, member.region, member.id)

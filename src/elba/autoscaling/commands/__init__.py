@@ -56,6 +56,7 @@ from elba.autoscaling.commands.traffic import (
     detach_load_balancers,
     detach_traffic_sources,
 )
+from elba.autoscaling.commands.warm_pools import delete_warm_pool, put_warm_pool
 
 __all__ = [
     "attach_instances",
@@ -76,6 +77,7 @@ __all__ = [
     "delete_policy",
     "delete_scheduled_action",
     "delete_tags",
+    "delete_warm_pool",
     "detach_instances",
     "detach_load_balancer_target_groups",
     "detach_load_balancers",
@@ -89,6 +91,7 @@ __all__ = [
     "put_notification_configuration",
     "put_scaling_policy",
     "put_scheduled_update_group_action",
+    "put_warm_pool",
     "record_lifecycle_action_heartbeat",
     "resume_processes",
     "rollback_instance_refresh",

@@ -26,6 +26,7 @@ from elba.autoscaling.queries.types import (
     describe_scaling_process_types,
     describe_termination_policy_types,
 )
+from elba.autoscaling.queries.warm_pools import describe_warm_pool
 
 __all__ = [
     "describe_account_limits",
@@ -48,4 +49,5 @@ __all__ = [
     "describe_tags",
     "describe_termination_policy_types",
     "describe_traffic_sources",
+    "describe_warm_pool",
 ]

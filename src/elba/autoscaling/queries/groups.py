@@ -7,11 +7,11 @@ from typing import Any
 
 from elba.autoscaling import activities, faults
 from elba.autoscaling.lookup import is_warm, members_of, name_of, require_group
+from elba.autoscaling.queries.instances import shown_instance
 from elba.autoscaling.queries.paging import filters, page
 from elba.autoscaling.queries.warm_pools import shown_pool
 from elba.autoscaling.resources import Activity, Group, Member, WarmPool
 from elba.call import Answer, Call, Request
-from elba.ec2 import zones
 from elba.store.interface import View
 
 
@@ -93,30 +93,6 @@ def shown_group(view: View, group: Group, with_instances: bool = True) -> Answer
         answer["warm_pool_configuration"] = shown_pool(pool)
         answer["warm_pool_size"] = sum(is_warm(m) for m in members)
     return answer
-
-
-def shown_instance(member: Member) -> Answer:
-    """An element of a group's Instances."""
-    template = None
-    if member.launch_template_id:
-        template = {
-            "launch_template_id": member.launch_template_id,
-            "launch_template_name": member.launch_template_name,
-            "version": str(member.launch_template_version),
-        }
-    return {
-        "instance_id": member.id,
-        "instance_type": member.instance_type,
-        "availability_zone": member.availability_zone,
-        "availability_zone_id": zones.zone_id(member.availability_zone),
-        "lifecycle_state": member.lifecycle_state,
-        "health_status": member.health_status,
-        "launch_configuration_name": member.launch_configuration_name or None,
-        "launch_template": template,
-        "image_id": member.image_id or None,
-        "protected_from_scale_in": member.protected_from_scale_in,
-        "weighted_capacity": None if member.weighted_capacity is None else str(member.weighted_capacity),
-    }
 
 
 def shown_tags(group: Group) -> list[Answer]:

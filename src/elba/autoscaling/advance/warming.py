@@ -1,0 +1,227 @@
+"""Keeps the warm pool: launches into it, stops what is prepared, takes from it, lets too many go.
+
+Warmed:Pending → [:Wait → :Proceed] → Warmed:Running | Stopped | Hibernated; Warmed:Terminating → gone.
+Source: Auto Scaling user guide, "Warm pools for applications with long boot times".
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from elba.autoscaling import activities, placement, sentences
+from elba.autoscaling.advance.launches import first_source, launch_one
+from elba.autoscaling.advance.lifecycle import (
+    DEAD,
+    LAUNCH_TIMEOUT_SECONDS,
+    count_failure,
+    move_leaving,
+    outcome,
+    start_hooks,
+)
+from elba.autoscaling.advance.shrinking import pick_one
+from elba.autoscaling.advance.turn import Turn
+from elba.autoscaling.commands.groups import forget_actions
+from elba.autoscaling.commands.hooks import LAUNCHING
+from elba.autoscaling.commands.leaving import begin_termination
+from elba.autoscaling.group_metrics import pool_target
+from elba.autoscaling.lookup import suspended
+from elba.autoscaling.resources import LifecycleAction, Member, WarmPool
+from elba.ec2 import commands as ec2
+from elba.ec2.resources import Subnet
+from elba.errors import ApiError
+
+SETTLED = ("Warmed:Running", "Warmed:Stopped", "Warmed:Hibernated")
+
+
+def move_warm(turn: Turn) -> None:
+    """One step for each warm member."""
+    pool = turn.pool()
+    for member in turn.warm():
+        state = member.lifecycle_state
+        if state.startswith("Warmed:Terminating"):
+            move_leaving(turn, member)
+        elif state in SETTLED:
+            _check(turn, member)
+        elif pool is not None:
+            _move_pending(turn, member, pool)
+        else:
+            _let_go(turn, member, "its warm pool is gone")
+
+
+def _let_go(turn: Turn, member: Member, why: str, sentence: str = "") -> None:
+    cause = sentence or f"an instance was taken out of the warm pool because {why}."
+    begin_termination(turn.tx, turn.call, turn.group, member, "warm pool", sentences.at(turn.now, cause))
+
+
+def _check(turn: Turn, member: Member) -> None:
+    """Prepared instances are healthy while they are what the pool made them."""
+    state = turn.state_of(member)
+    good = ("running",) if member.lifecycle_state == "Warmed:Running" else ("stopped", "stopping")
+    if state not in good and not suspended(turn.group, "HealthCheck"):
+        _let_go(turn, member, "", sentences.UNHEALTHY["EC2"])
+
+
+def _move_pending(turn: Turn, member: Member, pool: WarmPool) -> None:
+    state = turn.state_of(member)
+    if state in DEAD:
+        _let_go(turn, member, "", sentences.UNHEALTHY["EC2"])
+        count_failure(turn)
+    elif member.lifecycle_state == "Warmed:Pending:Wait":
+        result = outcome(turn, member)
+        if isinstance(result, LifecycleAction):
+            _let_go(turn, member, "a lifecycle action was abandoned")
+            count_failure(turn)
+        elif result:
+            forget_actions(turn.tx, member)
+            proceeding = msgspec.structs.replace(member, lifecycle_state="Warmed:Pending:Proceed", state_since=turn.now)
+            turn.tx.put(proceeding)
+            _prepare(turn, proceeding, pool)
+    elif member.lifecycle_state == "Warmed:Pending:Proceed":
+        _prepare(turn, member, pool)
+    elif state == "running":
+        if member.hooks_started or not start_hooks(turn, member, LAUNCHING, "Warmed:Pending:Wait"):
+            _prepare(turn, member, pool)
+    elif turn.now >= member.state_since + LAUNCH_TIMEOUT_SECONDS:
+        _let_go(turn, member, "it did not reach the running state in time")
+    else:
+        turn.look_again_at(member.state_since + LAUNCH_TIMEOUT_SECONDS)
+
+
+def _prepare(turn: Turn, member: Member, pool: WarmPool) -> None:
+    """Bring the instance to the state in which the pool keeps it."""
+    state = turn.state_of(member)
+    if pool.pool_state == "Running":
+        if state == "running":
+            _settle(turn, member, "Warmed:Running")
+        elif state == "stopped":
+            ec2.start(turn.tx, turn.call, [member.id])
+    elif state == "stopped":
+        _settle(turn, member, f"Warmed:{pool.pool_state}")
+    elif state == "running":
+        ec2.stop(turn.tx, turn.call, [member.id], honour_protection=False)
+        turn.tx.put(msgspec.structs.replace(member, lifecycle_state="Warmed:Pending:Proceed", state_since=turn.now))
+
+
+def _settle(turn: Turn, member: Member, state: str) -> None:
+    activities.end(turn.tx, turn.group, member.activity_id, turn.now)
+    turn.tx.put(
+        msgspec.structs.replace(
+            member, lifecycle_state=state, state_since=turn.now, activity_id="", hooks_started=False
+        )
+    )
+    if turn.group.launch_failures:
+        turn.change(launch_failures=0, launch_not_before=0.0)
+
+
+def keep_size(turn: Turn) -> None:
+    """Launch into the pool or take from it, to the size that goes with desired capacity; end it when deleted."""
+    pool = turn.pool()
+    group = turn.group
+    if pool is None:
+        return
+    staying = [m for m in turn.warm() if not m.lifecycle_state.startswith("Warmed:Terminating")]
+    target = pool_target(group, pool)
+    if pool.pending_delete and not turn.warm():
+        turn.tx.delete(pool)
+        return
+    if len(staying) > target:
+        if not suspended(group, "Terminate"):
+            _shrink(turn, staying, target)
+        return
+    if suspended(group, "Launch") or group.launch_not_before > turn.now:
+        turn.look_again_at(group.launch_not_before)
+        return
+    if turn.capacity() < turn.target():
+        # The group itself comes first.
+        return
+    for _ in range(target - len(staying)):
+        if not _launch(turn):
+            return
+
+
+def _shrink(turn: Turn, staying: list[Member], target: int) -> None:
+    for _ in range(len(staying) - target):
+        left = [m for m in turn.warm() if not m.lifecycle_state.startswith("Warmed:Terminating")]
+        victim = pick_one(turn, left, [m.id for m in left])
+        if victim is None:
+            return
+        cause = (
+            "an instance was taken out of the warm pool in response to a difference between desired and actual "
+            f"capacity, shrinking the warm pool capacity from {len(staying)} to {target}."
+        )
+        begin_termination(turn.tx, turn.call, turn.group, victim, "warm pool", sentences.at(turn.now, cause))
+
+
+def _launch(turn: Turn) -> bool:
+    group = turn.group
+    placed = [(m.availability_zone, 1) for m in turn.warm()]
+    zone = placement.next_zone(placement.zone_units(group.availability_zones, placed))
+    subnets = [
+        s
+        for i in group.subnet_ids
+        if (s := turn.tx.get(Subnet, group.account, group.region, i)) is not None and s.availability_zone == zone
+    ]
+    cause = sentences.at(
+        turn.now,
+        "an instance was started in response to a difference between desired and actual capacity of the warm pool.",
+    )
+    try:
+        source = first_source(turn, group, zone or "")
+        member = turn.attempt(lambda: launch_one(turn, source, False, subnets[0], "Warmed:Pending"))
+    except ApiError as error:
+        message = f"{error.message} Launching EC2 instance failed."
+        activities.record(
+            turn.tx, turn.call, group, sentences.launch_failed(message), cause, status="Failed", message=message
+        )
+        count_failure(turn)
+        return False
+    activity = activities.begin(
+        turn.tx,
+        turn.call,
+        group,
+        f"Launching a new EC2 instance into warm pool: {member.id}",
+        cause,
+        status="PreInService",
+        instance_id=member.id,
+        details=activities.details(member.subnet_id, member.availability_zone),
+    )
+    turn.tx.put(msgspec.structs.replace(member, activity_id=activity.id))
+    return True
+
+
+def take(turn: Turn, cause: str, zone: str | None, kind: str) -> Member | None:
+    """A prepared member of the pool on its way into service, the oldest of the zone if it has any; None: none is ready.
+
+    Rebalancing takes none from another zone: that would undo what it is for.
+    """
+    ready = [m for m in turn.warm() if m.lifecycle_state in SETTLED and turn.state_of(m) in ("running", "stopped")]
+    in_zone = [m for m in ready if m.availability_zone == zone]
+    usable = in_zone or ([] if kind == "surge" else ready)
+    if not usable:
+        return None
+    member = min(usable, key=lambda m: m.launched_at)
+    if turn.state_of(member) == "stopped":
+        ec2.start(turn.tx, turn.call, [member.id])
+    activity = activities.begin(
+        turn.tx,
+        turn.call,
+        turn.group,
+        f"Launching a new EC2 instance from warm pool: {member.id}",
+        cause,
+        status="PreInService",
+        instance_id=member.id,
+        details=activities.details(member.subnet_id, member.availability_zone, turn.group.invoking_alarms),
+    )
+    taken = msgspec.structs.replace(
+        member,
+        lifecycle_state="Pending",
+        state_since=turn.now,
+        from_warm_pool=True,
+        hooks_started=False,
+        activity_id=activity.id,
+        health_status="Healthy",
+        health_reason="",
+        impaired_since=0.0,
+    )
+    turn.tx.put(taken)
+    return taken

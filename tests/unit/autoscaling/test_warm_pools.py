@@ -1,0 +1,133 @@
+"""Warm pools: sizes, taking from them, refilling, reuse and deletion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from elba.autoscaling.group_metrics import pool_target
+from elba.autoscaling.resources import Group, WarmPool
+from elba.ec2.resources import Instance
+
+from .harness import ACCOUNT, REGION, Harness
+
+
+@pytest.mark.parametrize(
+    ("maximum", "desired", "prepared", "minimum", "target"),
+    [(10, 6, None, 0, 4), (10, 6, 8, 0, 2), (10, 6, 4, 2, 2), (10, 10, None, 0, 0)],
+)
+def test_sizes(maximum: int, desired: int, prepared: int | None, minimum: int, target: int) -> None:
+    owner = {"account": ACCOUNT, "region": REGION, "id": "g"}
+    group = Group(**owner, arn="", min_size=0, max_size=maximum, desired_capacity=desired)
+    pool = WarmPool(**owner, min_size=minimum, max_group_prepared_capacity=prepared)
+    assert pool_target(group, pool) == target
+
+
+def pooled(elba: Harness, **fields: Any) -> None:
+    """A group of 1, at most 3, and its warm pool of 2."""
+    elba.create(minimum=0, maximum=3, DesiredCapacity=1)
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", **fields)
+    elba.advance(60)
+
+
+def warm_states(elba: Harness) -> list[str]:
+    instances = elba.asg.describe_warm_pool(AutoScalingGroupName="g")["Instances"]
+    return sorted(i["LifecycleState"] for i in instances)
+
+
+def ec2_state(elba: Harness, instance_id: str) -> str:
+    instance = elba.store.view.get(Instance, ACCOUNT, REGION, instance_id)
+    assert instance is not None
+    return instance.state
+
+
+@pytest.mark.parametrize(("state", "ec2"), [("Stopped", "stopped"), ("Running", "running"), ("Hibernated", "stopped")])
+def test_the_pool_fills(elba: Harness, state: str, ec2: str) -> None:
+    pooled(elba, PoolState=state)
+    assert warm_states(elba) == [f"Warmed:{state}"] * 2
+    warm = [m for m in elba.members() if m.lifecycle_state.startswith("Warmed:")]
+    assert {ec2_state(elba, m.id) for m in warm} == {ec2}
+    shown = elba.described()
+    assert (len(shown["Instances"]), shown["WarmPoolSize"]) == (1, 2)
+    assert len(elba.asg.describe_auto_scaling_instances()["AutoScalingInstances"]) == 3
+    assert elba.is_still()
+
+
+def test_scale_out_takes_from_the_pool(elba: Harness) -> None:
+    pooled(elba)
+    warm = {m.id for m in elba.members("Warmed:Stopped")}
+    launched = len(elba.provider.launches)
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=2)
+    elba.advance(30)
+    serving = {m.id for m in elba.in_service()}
+    assert len(serving & warm) == 1
+    assert len(elba.provider.launches) == launched
+    assert warm_states(elba) == ["Warmed:Stopped"]
+    assert any(a.description.startswith("Launching a new EC2 instance from warm pool: i-") for a in elba.activities())
+    assert elba.is_still()
+
+
+def test_the_pool_is_refilled(elba: Harness) -> None:
+    pooled(elba, MinSize=2)
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=2)
+    elba.advance(60)
+    assert warm_states(elba) == ["Warmed:Stopped"] * 2
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_scale_in(elba: Harness, reuse: bool) -> None:
+    pooled(elba, InstanceReusePolicy={"ReuseOnScaleIn": reuse})
+    (serving,) = elba.in_service()
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=0)
+    elba.advance(90)
+    assert warm_states(elba) == ["Warmed:Stopped"] * 3
+    assert (serving.id in {m.id for m in elba.members()}) is reuse
+    assert elba.is_still()
+
+
+def test_a_hook_runs_on_both_ways(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=1)
+    elba.asg.put_lifecycle_hook(
+        AutoScalingGroupName="g",
+        LifecycleHookName="h",
+        LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
+        HeartbeatTimeout=300,
+    )
+    elba.asg.put_warm_pool(AutoScalingGroupName="g")
+    elba.advance(30)
+    for waiting, settled in (("Warmed:Pending:Wait", "Warmed:Stopped"), ("Pending:Wait", "InService")):
+        (member,) = elba.members(waiting)
+        elba.asg.complete_lifecycle_action(
+            AutoScalingGroupName="g", LifecycleHookName="h", InstanceId=member.id, LifecycleActionResult="CONTINUE"
+        )
+        elba.advance(30)
+        assert [m.lifecycle_state for m in elba.members()] == [settled]
+        elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=1)
+        elba.advance(30)
+
+
+def test_delete(elba: Harness) -> None:
+    pooled(elba)
+    elba.asg.delete_warm_pool(AutoScalingGroupName="g")
+    assert elba.described()["WarmPoolConfiguration"]["Status"] == "PendingDelete"
+    elba.advance(60)
+    assert "WarmPoolConfiguration" not in elba.described()
+    assert len(elba.members()) == 1
+
+
+def test_force_deleting_the_group_takes_the_pool_along(elba: Harness) -> None:
+    pooled(elba)
+    elba.asg.delete_auto_scaling_group(AutoScalingGroupName="g", ForceDelete=True)
+    elba.advance(60)
+    assert elba.members() == []
+    assert set(elba.instance_states()) == {"terminated"}
+
+
+def test_a_dead_warm_instance_is_replaced(elba: Harness) -> None:
+    pooled(elba)
+    gone = elba.members("Warmed:Stopped")[0].id
+    elba.kill(gone)
+    elba.advance(90)
+    assert warm_states(elba) == ["Warmed:Stopped"] * 2
+    assert gone not in {m.id for m in elba.members()}
