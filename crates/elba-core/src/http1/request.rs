@@ -369,11 +369,9 @@ impl RequestHead {
 
     fn read_known(&mut self, kind: Name, value: &[u8], field: &Field, pending: &mut Pending) {
         match kind {
-            Name::Host => {
-                // the first one counts
-                if !field.unsafe_to_pass {
-                    self.host.get_or_insert(field.value);
-                }
+            // the first one counts
+            Name::Host if !field.unsafe_to_pass => {
+                self.host.get_or_insert(field.value);
             }
             Name::Connection => self.options.read(value),
             Name::ContentLength => {
