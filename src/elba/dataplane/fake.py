@@ -122,6 +122,7 @@ class FakeNodes:
         self._looked_at = -1.0
         self._refusals: list[str] = []
         self._sequence = itertools.count()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.applies: list[tuple[Place, Configuration]] = []
         """Every configuration a node took, in order."""
 
@@ -183,6 +184,7 @@ class FakeNodes:
             node.full = True
 
     async def apply(self, place: Place, configuration: Configuration) -> None:
+        self._loop = asyncio.get_running_loop()
         node = self._node(place)
         if node.up and self._refusals:
             raise NodeRefused(self._refusals.pop(0))
@@ -283,6 +285,11 @@ class FakeNodes:
         started = self._running_since.get(target.id)
         return started is not None and now - started >= self._app_start_seconds
 
+    def _later(self, seconds: float, call: Callable[[_Node], None], node: _Node) -> asyncio.TimerHandle:
+        """Also works while the loop stands still, as a test's own calls come then."""
+        assert self._loop is not None
+        return self._loop.call_later(seconds, call, node)
+
     # ── health checks ────────────────────────────────────────────────────────────────────────────────
 
     def _plan(self, node: _Node, key: tuple[str, str], at: float) -> None:
@@ -298,7 +305,7 @@ class FakeNodes:
             node.timer.cancel()
         node.timer_at = at
         delay = max(0.0, at - self._clock.now()) / self._clock.scale
-        node.timer = asyncio.get_running_loop().call_later(delay, self._check_due, node)
+        node.timer = self._later(delay, self._check_due, node)
 
     def _check_due(self, node: _Node) -> None:
         node.timer = None
@@ -336,7 +343,7 @@ class FakeNodes:
 
     def _plan_report(self, node: _Node) -> None:
         delay = self._report_interval_seconds / self._clock.scale
-        node.reporter = asyncio.get_running_loop().call_later(delay, self._report_due, node)
+        node.reporter = self._later(delay, self._report_due, node)
 
     def _report_due(self, node: _Node) -> None:
         node.reporter = None
