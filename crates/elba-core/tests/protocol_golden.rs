@@ -1,6 +1,9 @@
 //! The control protocol's golden files, as Rust reads and writes them;
 //! tests/unit/dataplane/test_protocol_golden.py does the same in Python.
 
+// Clippy sees tests only in `#[test]` functions; here all is test.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::PathBuf;
 

@@ -325,6 +325,7 @@ class NodeProcess:
         self.data = folder / "data"
         self.control_path = folder / "c"
         self.log = folder / "node.log"
+        self.prefix: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
         self.controls: list[Control] = []
 
@@ -332,6 +333,7 @@ class NodeProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
+                    *self.prefix,
                     find_binary(),
                     *("--id", self.zone),
                     *("--control", str(self.control_path)),

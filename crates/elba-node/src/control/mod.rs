@@ -1,7 +1,10 @@
 //! The node's own loop, off the request path: takes configurations from the control plane (or the disk), puts them in
 //! force, and reports. One thread; it outlives any control plane.
 
-use std::collections::BTreeSet;
+mod connection;
+mod ending;
+mod reporting;
+
 use std::fs::File;
 use std::future::Future;
 use std::path::PathBuf;
@@ -11,7 +14,7 @@ use std::time::Duration;
 
 use elba_core::compile::{compile, compile_where, Compiled};
 use elba_core::delta::{self, ApplyError};
-use elba_core::protocol::{Ack, Current, Delta, Down, Hello, Nack, Report, Snapshot, Up, PROTOCOL_VERSION};
+use elba_core::protocol::{Current, Delta, Down, Nack, Snapshot, Up};
 use serde_json::json;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
@@ -21,12 +24,12 @@ use tokio::time::{sleep_until, Instant};
 use crate::binds::Binds;
 use crate::config_store::{Change, Writer};
 use crate::counters::Counters;
-use crate::handover::{Door, Leftover, Listeners, Stream};
+use crate::handover::{Leftover, Listeners, Stream};
 use crate::peers::DownZones;
 use crate::problems::Problems;
-use crate::report::{cpu_seconds, Pending};
+use crate::report::Pending;
 use crate::worker::Workers;
-use crate::{clock, health, instance, link, log};
+use crate::{clock, health, link, log};
 
 const BIND_RETRY: Duration = Duration::from_secs(1);
 /// Changes of health that come together are told together.
@@ -246,7 +249,6 @@ async fn accept(listener: Option<&UnixListener>) -> UnixStream {
         }
     }
 }
-
 impl Control {
     fn version(&self) -> u64 {
         self.snapshot.version
@@ -284,102 +286,6 @@ impl Control {
         }
     }
 
-    fn is_current(&self, number: u64) -> bool {
-        self.connection
-            .as_ref()
-            .is_some_and(|connection| connection.number == number)
-    }
-
-    /// Takes a new connection in place of any older one: of two control planes, the newer is the living one.
-    fn connect(&mut self, stream: UnixStream) {
-        let uid = match link::authorize(&stream) {
-            Ok(uid) => uid,
-            Err(reason) => {
-                log::warning("control_refused", json!({"reason": reason}));
-                return;
-            }
-        };
-        if self.connection.is_some() {
-            self.disconnect("replaced by a newer connection");
-        }
-        self.connections += 1;
-        let number = self.connections;
-        let (mut incoming, mut outwards) = stream.into_split();
-        let (outgoing, mut frames) = mpsc::unbounded_channel::<Outgoing>();
-        let events = self.events.clone();
-        let reader = tokio::task::spawn_local(async move {
-            loop {
-                let event = match link::read(&mut incoming).await {
-                    Ok(message) => Event::Message(number, Box::new(message)),
-                    Err(error) => Event::Lost(number, error.to_string()),
-                };
-                let is_last = matches!(event, Event::Lost(..));
-                if events.send(event).is_err() || is_last {
-                    return;
-                }
-            }
-        });
-        let events = self.events.clone();
-        let writer = tokio::task::spawn_local(async move {
-            while let Some(Outgoing { frame, is_report }) = frames.recv().await {
-                if let Err(error) = link::write(&mut outwards, &frame).await {
-                    let _ = events.send(Event::Lost(number, error.to_string()));
-                    return;
-                }
-                if is_report {
-                    let _ = events.send(Event::Written(number));
-                }
-            }
-        });
-        self.connection = Some(Connection {
-            number,
-            outgoing,
-            reader,
-            writer,
-            health_told: false,
-        });
-        log::info("control_connected", json!({"connection": number, "uid": uid}));
-        self.send(&Up::Hello(Hello {
-            protocol: PROTOCOL_VERSION,
-            node_id: self.id.clone(),
-            pid: std::process::id(),
-            program_version: env!("CARGO_PKG_VERSION").into(),
-            config_version: self.version(),
-            started_at: self.started_at,
-        }));
-        self.report();
-    }
-
-    fn disconnect(&mut self, reason: &str) {
-        if let Some(connection) = self.connection.take() {
-            log::info(
-                "control_disconnected",
-                json!({"connection": connection.number, "reason": reason}),
-            );
-        }
-        // What was not surely written is told again.
-        if let Some(unwritten) = self.in_flight.take() {
-            let newer = std::mem::replace(&mut self.pending, unwritten);
-            let (balancers, targets) = newer.reports();
-            self.pending.add(balancers, targets);
-        }
-    }
-
-    fn send(&mut self, message: &Up) {
-        self.send_outgoing(message, false);
-    }
-
-    fn send_outgoing(&mut self, message: &Up, is_report: bool) {
-        let Some(connection) = &self.connection else {
-            return;
-        };
-        match link::frame(message) {
-            // A writer that has ended has told its loss.
-            Ok(frame) => drop(connection.outgoing.send(Outgoing { frame, is_report })),
-            Err(error) => log::error("message_not_sent", json!({"reason": error.to_string()})),
-        }
-    }
-
     fn handle_message(&mut self, message: Down) {
         match message {
             Down::Snapshot(snapshot) => {
@@ -410,24 +316,6 @@ impl Control {
                 self.send(&Up::Nack(Nack { version, reason }));
             }
         }
-    }
-
-    /// Says that `version` is in force, once every worker has it.
-    fn acknowledge(&mut self, version: u64) {
-        let installed = self.installed.take();
-        let Some(connection) = &self.connection else {
-            return;
-        };
-        let outgoing = connection.outgoing.clone();
-        tokio::task::spawn_local(async move {
-            if let Some(installed) = installed {
-                installed.await;
-            }
-            if let Ok(frame) = link::frame(&Up::Ack(Ack { version })) {
-                let is_report = false;
-                let _ = outgoing.send(Outgoing { frame, is_report });
-            }
-        });
     }
 
     fn refuse_while_draining(&self) -> Result<(), String> {
@@ -550,240 +438,6 @@ impl Control {
         self.store_health();
         if let Some(store) = self.store.take() {
             store.finish();
-        }
-    }
-
-    /// When the next report is due: at the interval, or at once for changed health.
-    fn next_report(&self, health_due: Option<Instant>) -> Instant {
-        health_due.map_or(self.next_tick, |due| due.min(self.next_tick))
-    }
-
-    /// Sends a report, if there is a connection and the last one has left. Counts wait otherwise.
-    fn report(&mut self) {
-        let now = Instant::now();
-        let interval = self.snapshot.node.report_interval_seconds;
-        self.next_tick = now + clock::duration(interval).max(Duration::from_millis(10));
-        let Some(connection) = self.connection.as_mut().filter(|_| self.in_flight.is_none()) else {
-            return;
-        };
-        let full_health = !std::mem::replace(&mut connection.health_told, true);
-        let report = self.make_report(now - self.reported_at, full_health);
-        self.reported_at = now;
-        self.send_outgoing(&Up::Report(report), true);
-    }
-
-    fn make_report(&mut self, interval: Duration, full_health: bool) -> Report {
-        let (balancers, targets) = self.counters.take();
-        self.pending.add(balancers, targets);
-        let pending = std::mem::take(&mut self.pending);
-        let (load_balancers, targets) = pending.reports();
-        self.in_flight = Some(pending);
-        self.sequence += 1;
-        let health = if full_health {
-            self.health.take_all()
-        } else {
-            self.health.take_changed()
-        };
-        Report {
-            sequence: self.sequence,
-            time: clock::world_now(),
-            interval_seconds: interval.as_secs_f64(),
-            load_balancers,
-            targets,
-            health,
-            full_health,
-            zones_up: self.zones_up(),
-            cpu_seconds: cpu_seconds(),
-            open_connections: self.counters.open_connections(),
-            problems: self.problems.all(),
-        }
-    }
-
-    fn zones_up(&self) -> Vec<String> {
-        let down = self.down.borrow();
-        let node = &self.snapshot.node;
-        let peers = node
-            .peers
-            .iter()
-            .map(|peer| &peer.zone)
-            .filter(|zone| !down.contains(*zone));
-        let zones: BTreeSet<&String> = peers
-            .chain([&node.zone])
-            .filter(|zone| !zone.is_empty())
-            .collect();
-        zones.into_iter().cloned().collect()
-    }
-
-    /// True if the node is to end now: it was told twice.
-    fn handle_signal(&mut self, name: &str) -> bool {
-        log::info("signal", json!({"signal": name}));
-        if self.is_draining {
-            return true;
-        }
-        self.drain(SIGNAL_DRAIN);
-        false
-    }
-
-    fn drain(&mut self, limit: Duration) {
-        if std::mem::replace(&mut self.is_draining, true) {
-            return;
-        }
-        log::info("draining", json!({"limit_seconds": limit.as_secs_f64()}));
-        self.stopping.send_replace(true);
-        self.binds.release();
-        let events = self.events.clone();
-        let Some(workers) = self.workers.take() else {
-            let _ = events.send(Event::Drained);
-            return;
-        };
-        workers.drain(limit);
-        let waiting = std::thread::Builder::new().name("elba-drain".into()).spawn({
-            let events = events.clone();
-            move || {
-                workers.join();
-                let _ = events.send(Event::Drained);
-            }
-        });
-        if waiting.is_err() {
-            let _ = events.send(Event::Drained);
-        }
-    }
-
-    /// Lets successors ask, on a thread of its own.
-    fn wait_for_successor(&self) {
-        let events = self.events.clone();
-        let folder = self.folder.clone();
-        let waiting = Door::open(&folder).and_then(|door| {
-            std::thread::Builder::new()
-                .name("elba-handover".into())
-                .spawn(move || {
-                    while let Ok(successor) = door.wait() {
-                        if events.send(Event::SuccessorAsks(successor)).is_err() {
-                            return;
-                        }
-                    }
-                })
-        });
-        if let Err(error) = waiting {
-            log::warning("handover_unavailable", json!({"reason": error.to_string()}));
-        }
-    }
-
-    /// Gives a successor the files and the sockets; traffic goes on here until it serves, or for good if it fails.
-    fn hand_over(&mut self, successor: Stream) {
-        if self.is_draining || self.is_handing_over {
-            return;
-        }
-        let listeners = match self.binds.listeners() {
-            Ok(listeners) => listeners,
-            Err(error) => {
-                log::warning("handover_failed", json!({"reason": error.to_string()}));
-                return;
-            }
-        };
-        log::info("handover_begun", json!({"version": self.version()}));
-        self.is_handing_over = true;
-        self.finish_store();
-        let events = self.events.clone();
-        let giving = std::thread::Builder::new()
-            .name("elba-give".into())
-            .spawn(move || {
-                let event = match successor.give(&listeners) {
-                    Ok(()) => Event::SuccessorServes(successor),
-                    Err(error) => Event::SuccessorGone(error.to_string()),
-                };
-                let _ = events.send(event);
-            });
-        if let Err(error) = giving {
-            self.go_on(&error.to_string());
-        }
-    }
-
-    /// The successor failed: all is as before.
-    fn go_on(&mut self, reason: &str) {
-        log::warning("handover_failed", json!({"reason": reason}));
-        self.is_handing_over = false;
-        let known = (self.version() > 0).then(|| self.snapshot.clone());
-        match Writer::start(self.folder.clone(), known, self.problems.clone()) {
-            Ok(store) => self.store = Some(store),
-            Err(error) => {
-                self.problems.set(
-                    "config_store.start",
-                    format!("nothing is stored any more: {error}"),
-                );
-            }
-        }
-    }
-
-    /// The successor serves: lets go of everything but the requests in flight.
-    async fn make_way(&mut self, received: &mut mpsc::UnboundedReceiver<Event>) {
-        self.wait_until_written(received, Instant::now() + GOODBYE).await;
-        self.disconnect("replaced by a successor");
-        self.lock = None;
-        log::info("handed_over", json!({"version": self.version()}));
-        if let Some(Err(error)) = self.successor.as_ref().map(Stream::say_bye) {
-            log::warning("successor_lost", json!({"reason": error.to_string()}));
-        }
-        self.drain(SIGNAL_DRAIN);
-    }
-
-    /// Tells the predecessor that this node serves, and takes its place.
-    fn replace_predecessor(&mut self, predecessor: Stream) -> Result<(), String> {
-        predecessor
-            .say_ready()
-            .map_err(|error| format!("the running node did not make way: {error}"))?;
-        self.lock = Some(instance::lock(&self.folder).map_err(|error| error.to_string())?);
-        log::info("taken_over", json!({"version": self.version()}));
-        let events = self.events.clone();
-        let waiting =
-            std::thread::Builder::new()
-                .name("elba-leftover".into())
-                .spawn(move || match predecessor.wait_for_leftover() {
-                    Ok(leftover) => drop(events.send(Event::Leftover(leftover))),
-                    Err(error) => log::warning("counts_lost", json!({"reason": error.to_string()})),
-                });
-        waiting
-            .map(drop)
-            .map_err(|error| format!("cannot start a thread: {error}"))
-    }
-
-    /// The last report and the last writes.
-    async fn finish(&mut self, received: &mut mpsc::UnboundedReceiver<Event>) {
-        self.is_draining = true;
-        let goodbye = Instant::now() + GOODBYE;
-        while self.connection.is_some() && Instant::now() < goodbye {
-            if self.in_flight.is_none() {
-                let interval = self.reported_at.elapsed();
-                let full_health = self.connection.as_ref().is_some_and(|c| !c.health_told);
-                let report = self.make_report(interval, full_health);
-                self.send_outgoing(&Up::Report(report), true);
-                self.wait_until_written(received, goodbye).await;
-                break;
-            }
-            self.wait_until_written(received, goodbye).await;
-        }
-        if let Some(successor) = self.successor.take() {
-            let (balancers, targets) = self.counters.take();
-            self.pending.add(balancers, targets);
-            let (load_balancers, targets) = self.pending.reports();
-            if let Err(error) = successor.leave(Leftover {
-                load_balancers,
-                targets,
-            }) {
-                log::warning("counts_lost", json!({"reason": error.to_string()}));
-            }
-        }
-        self.finish_store();
-        log::info("stopped", json!({}));
-    }
-
-    async fn wait_until_written(&mut self, received: &mut mpsc::UnboundedReceiver<Event>, until: Instant) {
-        while self.in_flight.is_some() && self.connection.is_some() {
-            match tokio::time::timeout_at(until, received.recv()).await {
-                Ok(Some(Event::Message(..))) => {}
-                Ok(Some(event)) => self.handle(event),
-                _ => return,
-            }
         }
     }
 }
