@@ -86,12 +86,15 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """Cumulative since boot; the reader takes differences. `time` is world seconds (monotonic).
 
     `vcpus` is the CPU seconds a second that 100 % means: the instance type's count, or less on a host that cannot
-    give every running instance its vCPUs at once (`elba.compute.allotment`).
+    give every running instance its vCPUs at once (`elba.compute.allotment`). `cpu_wait_seconds`: how long its threads
+    were ready to run and got no CPU; what was used and what was waited for are together what it would have used on
+    vCPUs of its own.
     """
 
     instance_id: str
     time: float
     cpu_seconds: float
+    cpu_wait_seconds: float = 0.0
     vcpus: float = 1.0
     network_in_bytes: int = 0
     network_out_bytes: int = 0

@@ -62,11 +62,12 @@ def usage_between(earlier: Sample, later: Sample) -> Usage | None:
     if seconds <= 0 or later.cpu_seconds < earlier.cpu_seconds:
         return None
     cpu = later.cpu_seconds - earlier.cpu_seconds
+    wanted = cpu + max(0.0, later.cpu_wait_seconds - earlier.cpu_wait_seconds)
     return Usage(
         seconds=seconds,
         cpu_seconds=cpu,
         # Counters are read one after the other, and a limit is kept per tenth of a second: a little over is no news.
-        cpu_percent=min(100.0, 100.0 * cpu / (seconds * later.vcpus)),
+        cpu_percent=min(100.0, 100.0 * wanted / (seconds * later.vcpus)),
         network_in_bytes=max(0, later.network_in_bytes - earlier.network_in_bytes),
         network_out_bytes=max(0, later.network_out_bytes - earlier.network_out_bytes),
         disk_read_bytes=max(0, later.disk_read_bytes - earlier.disk_read_bytes),

@@ -84,7 +84,7 @@ class Cgroups:
         for controller, root in self._roots.items():
             group = root / instance_id
             try:
-                group.mkdir(exist_ok=True)
+                group.mkdir(exist_ok=True, parents=True)
             except OSError:
                 continue
             if controller == "cpu":

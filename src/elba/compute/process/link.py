@@ -63,7 +63,10 @@ class Link:
     async def open(cls, directory: Path, ended: Callable[[], None]) -> Link | None:
         """A link to the supervisor in `directory`; None if none listens there."""
         # A socket's path has at most 107 characters; this one has few, however deep the directory is.
-        at = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            at = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return None
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)

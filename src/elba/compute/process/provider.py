@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from elba.compute.interface import (
     Sample,
     Transient,
 )
+from elba.compute.process import waiting
 from elba.compute.process.cgroups import Cgroups
 from elba.compute.process.directory import InstanceDirectory, Launch
 from elba.compute.process.link import Link, lock_holder
@@ -57,6 +58,7 @@ class _Instance:
     link: Link | None = None
     starting: bool = False
     ending: asyncio.Task[None] | None = None
+    waits: waiting.CpuWaiting = field(default_factory=waiting.CpuWaiting)
 
 
 class ProcessProvider:
@@ -172,7 +174,10 @@ class ProcessProvider:
     async def sample(self) -> Sequence[Sample]:
         await self._open()
         running = {id_: i for id_, i in self._instances.items() if i.link is not None and i.spec is not None}
-        allotted = allot_cpu({id_: i.spec.vcpus for id_, i in running.items() if i.spec}, os.cpu_count() or 1)
+        vcpus = {id_: i.spec.vcpus for id_, i in running.items() if i.spec}
+        # Where waiting is counted, what an instance used and waited for shows its need of the vCPUs it was promised.
+        counted = self._cgroups is not None and waiting.available()
+        allotted = {k: float(v) for k, v in vcpus.items()} if counted else allot_cpu(vcpus, os.cpu_count() or 1)
         traffic = self._traffic.totals()
         found = await asyncio.gather(*(self._sample(i, allotted[id_], traffic) for id_, i in running.items()))
         return [sample for sample in found if sample is not None]
@@ -410,12 +415,14 @@ class ProcessProvider:
             except (NotFound, Transient):
                 return None
             at = time.monotonic()
+        waited = instance.waits.seconds(self._cgroups.pids(id_)) if self._cgroups is not None else 0.0
         read, written = self._cgroups.disk_bytes(id_) if self._cgroups is not None else (0, 0)
         received, sent = traffic.get(instance.spec.host_address if instance.spec else "", (0, 0))
         return Sample(
             instance_id=id_,
             time=at,
             cpu_seconds=used,
+            cpu_wait_seconds=waited,
             vcpus=vcpus,
             network_in_bytes=received,
             network_out_bytes=sent,
