@@ -172,7 +172,7 @@ class Stack:
         deadline = loop.time() + seconds
         while not (result := condition()):
             assert loop.time() < deadline, f"{what}: not within {seconds} s"
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.0005)
         return result
 
 
