@@ -17,6 +17,7 @@ use elba_core::routing::{normalised_path, Action, Facts, Original, Rule};
 use super::connection::{Connection, Next};
 use super::exchange::{Body, Upload};
 use super::state::{Config, GroupRuntime, Worker};
+use super::sticky::{self, sticky_group, Sticky};
 use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
 use crate::counters::Balancer;
@@ -46,6 +47,9 @@ pub(super) struct Plan {
     pub client_is_http11: bool,
     /// the client's connection may carry another request
     pub keep: bool,
+    pub sticky: Sticky,
+    /// the target (index) that has the request now
+    pub chosen: u32,
     /// an ambiguous request: the target's connection is not used again either
     pub close_target: bool,
 }
@@ -275,8 +279,8 @@ impl<S: ClientStream> Connection<S> {
         } else {
             0
         };
-        let group = forward
-            .choose(chosen)
+        let group = sticky_group(worker, runtime, forward, bytes, head)
+            .or_else(|| forward.choose(chosen))
             .and_then(|to| to.slot)
             .and_then(|slot| config.groups.get(slot as usize))
             .and_then(Option::as_ref);
@@ -338,6 +342,12 @@ impl<S: ClientStream> Connection<S> {
             upload,
             client_is_http11: head.version == Version::Http11,
             keep: asked.keep,
+            sticky: if forward.stickiness_seconds.is_some() || group.group.source.stickiness_enabled {
+                sticky::read(worker, runtime, forward, group, bytes, head)
+            } else {
+                Sticky::default()
+            },
+            chosen: 0,
             close_target: verdict == Verdict::RouteThenClose,
         };
         Ok((plan, taken))

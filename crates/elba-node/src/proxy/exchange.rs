@@ -26,6 +26,7 @@ use tokio::io::AsyncWrite;
 use super::connection::{Connection, Next};
 use super::decide::Plan;
 use super::state::Worker;
+use super::sticky::set_cookies;
 use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
 use crate::counters::{Balancer, Target, TargetCells};
@@ -226,20 +227,26 @@ impl<S: ClientStream> Connection<S> {
         let mut failure: Option<(u16, Arc<TargetCells>, Chosen)> = None;
         loop {
             let now = worker.now_ms();
-            let chosen = plan.group.chooser.borrow_mut().choose(
-                &plan.group.group,
-                now,
-                || worker.random(),
-                |index| {
-                    if tried.contains(&index) {
-                        Doubt::Tried
-                    } else if plan.group.targets[index as usize].is_suspect(now) {
-                        Doubt::Suspect
-                    } else {
-                        Doubt::None
-                    }
-                },
-            );
+            let preferred = plan.sticky.preferred.take();
+            let chosen = match preferred {
+                Some(index) => Some(Chosen {
+                    index,
+                    failed_open: plan.group.chooser.borrow().failed_open(),
+                }),
+                None => {
+                    let doubt = |index| {
+                        if tried.contains(&index) {
+                            Doubt::Tried
+                        } else if plan.group.targets[index as usize].is_suspect(now) {
+                            Doubt::Suspect
+                        } else {
+                            Doubt::None
+                        }
+                    };
+                    let mut chooser = plan.group.chooser.borrow_mut();
+                    chooser.choose(&plan.group.group, now, || worker.random(), doubt)
+                }
+            };
             let Some(chosen) = chosen else {
                 let status = match failure {
                     None => 503,
@@ -250,6 +257,7 @@ impl<S: ClientStream> Connection<S> {
                 };
                 return self.fail(plan, status).await;
             };
+            plan.chosen = chosen.index;
             let target = plan.group.targets[chosen.index as usize].clone();
             let runtime = plan.config.balancers[plan.place.load_balancer as usize].clone();
             let group = &plan.group.group.source.arn;
@@ -303,6 +311,10 @@ impl<S: ClientStream> Connection<S> {
                 if may_resend && (upstream.is_used || tries < MAX_TARGETS) {
                     was_resent = true;
                     fresh_only = upstream.is_used;
+                    if fresh_only {
+                        // nothing is known against the target itself
+                        plan.sticky.preferred = preferred;
+                    }
                     failure = Some((502, cells, chosen));
                     self.sent = 0;
                     plan.upload.is_finished = false;
@@ -497,7 +509,7 @@ impl<S: ClientStream> Connection<S> {
                     match head.status {
                         101 if plan.is_websocket => {
                             cells.add_answer(101);
-                            self.put_head(&worker, plan, from_target.bytes(), head, false, true, true);
+                            self.put_head(&worker, plan, from_target.bytes(), head, HeadForm::UPGRADE);
                             from_target.consume(used);
                             return Poll::Ready(Outcome::Upgraded);
                         }
@@ -532,25 +544,17 @@ impl<S: ClientStream> Connection<S> {
     }
 
     /// Puts the response head for the client into the output buffer.
-    #[allow(clippy::too_many_arguments)]
-    fn put_head(
-        &mut self,
-        worker: &Worker,
-        plan: &Plan,
-        bytes: &[u8],
-        head: &ResponseHead,
-        chunked: bool,
-        keep_alive: bool,
-        upgrades: bool,
-    ) {
+    fn put_head(&mut self, worker: &Worker, plan: &Plan, bytes: &[u8], head: &ResponseHead, form: HeadForm) {
         let date = worker.date();
+        let listener = plan.config.compiled.listener_at(plan.place);
+        let cookies = set_cookies(plan, worker, bytes, head);
         let context = ResponseContext {
             date: &date,
-            keep_alive,
-            chunked,
-            upgrades,
-            extra: &plan.config.compiled.listener_at(plan.place).response_headers,
-            cookies: b"",
+            keep_alive: form.keep_alive,
+            chunked: form.chunked,
+            upgrades: form.upgrades,
+            extra: &listener.response_headers,
+            cookies: &cookies,
         };
         self.output.clear();
         self.sent = 0;
@@ -576,7 +580,12 @@ impl<S: ClientStream> Connection<S> {
             plan.upload.aside = std::mem::replace(&mut self.output, worker.buffers.output());
             plan.upload.sent_aside = self.sent;
         }
-        self.put_head(worker, plan, from_target.bytes(), head, chunked, keep, false);
+        let form = HeadForm {
+            chunked,
+            keep_alive: keep,
+            upgrades: false,
+        };
+        self.put_head(worker, plan, from_target.bytes(), head, form);
         from_target.consume(used);
         let mut download = Download {
             body: match framing {
@@ -844,6 +853,22 @@ impl<S: ClientStream> Connection<S> {
         self.send_output(if keep { Next::Again } else { Next::Linger })
             .await
     }
+}
+
+/// What of a response head is ours to say.
+#[derive(Clone, Copy)]
+struct HeadForm {
+    chunked: bool,
+    keep_alive: bool,
+    upgrades: bool,
+}
+
+impl HeadForm {
+    const UPGRADE: HeadForm = HeadForm {
+        chunked: false,
+        keep_alive: true,
+        upgrades: true,
+    };
 }
 
 enum ConnectFailure {

@@ -7,6 +7,7 @@ pub mod connection;
 mod decide;
 mod exchange;
 pub mod state;
+mod sticky;
 mod tunnel;
 
 use tokio::io::{AsyncRead, AsyncWrite};

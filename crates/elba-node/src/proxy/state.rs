@@ -105,6 +105,19 @@ impl Worker {
         mixed ^ (mixed >> 31)
     }
 
+    /// World time as of the last tick.
+    pub fn epoch_seconds(&self) -> u64 {
+        self.epoch_seconds.get()
+    }
+
+    /// A nonce from the system: unlike `random`, never seen before even across workers, nodes and restarts.
+    pub fn nonce(&self) -> Option<[u8; 12]> {
+        let mut nonce = [0u8; 12];
+        // SAFETY: the pointer and length are those of `nonce`.
+        let count = unsafe { libc::getrandom(nonce.as_mut_ptr().cast(), nonce.len(), 0) };
+        (count == nonce.len() as isize).then_some(nonce)
+    }
+
     pub fn trace_seed(&self) -> TraceSeed {
         TraceSeed {
             epoch_seconds: self.epoch_seconds.get() as u32,

@@ -1,0 +1,112 @@
+"""User-mode instructions per proxied request, counted by callgrind: the guard that does not depend on the machine.
+
+Two runs differ only in the number of requests; the difference of their counts, divided by the difference in
+requests, leaves out start and end. Instructions of the kernel are not counted: they are most of the time of a
+request, but not ours to lose. Repeats within about one per cent (the timers' ticks are in it).
+
+    python benchmarks/proxy/instructions.py --node target/release/elba-node [--profile callgrind.out] [--limit 9000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import re
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from run import BROWSER_FIELDS, LOAD_CORE, PROXY_CORE, free_port, node_config, running, wait_until_serving, write
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n\r\n0123456789abcdef0123456789abcdef"
+
+
+def serve(connection: socket.socket) -> None:
+    """Answers each request that comes in one piece, as ours do."""
+    with connection:
+        pending = b""
+        while True:
+            received = connection.recv(65536)
+            if not received:
+                return
+            pending += received
+            while b"\r\n\r\n" in pending:
+                pending = pending.split(b"\r\n\r\n", 1)[1]
+                connection.sendall(ANSWER)
+
+
+@contextlib.contextmanager
+def origin() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def ask(port: int, requests: int, fields: tuple[str, ...]) -> None:
+    lines = ["GET /path?a=b HTTP/1.1", "Host: bench.example", *fields]
+    request = "\r\n".join([*lines, "", ""]).encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        for _ in range(requests):
+            connection.sendall(request)
+            answer = b""
+            while not answer.endswith(b"0123456789abcdef0123456789abcdef"):
+                received = connection.recv(65536)
+                if not received:
+                    raise SystemExit("the node closed the connection")
+                answer += received
+
+
+def count(node: str, requests: int, fields: tuple[str, ...], profile: str | None) -> int:
+    """Instructions of a whole run with so many requests."""
+    with tempfile.TemporaryDirectory() as name, origin() as target:
+        folder = Path(name)
+        port = free_port()
+        write(folder / "node/config.json", node_config(port, target))
+        output = profile or str(folder / "callgrind.out")
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", "--separate-threads=no", node]
+        command += ["--id", "bench-a", "--control", str(folder / "control"), "--data-dir", str(folder / "node")]
+        log = folder / "log"
+        with running([*command, "--log-level", "warning"], PROXY_CORE, log) as process:
+            wait_until_serving(port, "/", process, log)
+            ask(port, requests, fields)
+        text = Path(output).read_text()
+        total = re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
+        if not total:
+            raise SystemExit(f"no total in callgrind's output\n{log.read_text(errors='replace')}")
+        return int(total[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--node", default="target/release/elba-node")
+    parser.add_argument("--requests", type=int, default=4000, help="by which the two runs differ")
+    parser.add_argument("--profile", metavar="FILE", help="keep callgrind's output of the longer run there")
+    parser.add_argument("--limit", type=int, help="exit with 1 if a request takes more instructions")
+    options = parser.parse_args()
+    worst = 0.0
+    for name, fields in (("small", ()), ("browser", BROWSER_FIELDS)):
+        few = count(options.node, 500, fields, None)
+        many = count(options.node, 500 + options.requests, fields, options.profile)
+        each = (many - few) / options.requests
+        worst = max(worst, each)
+        print(f"{name:8} {each:8.0f} instructions per request")
+    if options.limit and worst > options.limit:
+        sys.exit(f"more than {options.limit} instructions per request")
+
+
+if __name__ == "__main__":
+    assert LOAD_CORE != PROXY_CORE
+    main()
