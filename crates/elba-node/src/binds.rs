@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use elba_core::compile::Bind;
+use elba_core::compile::{Bind, Serves};
 use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -53,6 +53,13 @@ fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListener>> {
         .collect()
 }
 
+fn describe(serves: &Serves) -> &str {
+    match serves {
+        Serves::Listener { load_balancer, .. } => load_balancer,
+        Serves::FrontDoor { .. } => "the front door",
+    }
+}
+
 impl Binds {
     pub fn new(inherited: Listeners, problems: Problems) -> Self {
         Binds {
@@ -66,7 +73,22 @@ impl Binds {
 
     /// Listens on what is wanted and not yet bound, and gives up what is no longer wanted.
     pub fn reconcile(&mut self, wanted: impl IntoIterator<Item = Bind>, workers: &Workers) {
-        self.wanted = wanted.into_iter().collect();
+        let mut taken: BTreeMap<SocketAddr, Bind> = BTreeMap::new();
+        let mut conflicts = Vec::new();
+        // Sorted, so that it is always the same one that wins.
+        for bind in wanted.into_iter().collect::<BTreeSet<Bind>>() {
+            match taken.get(&bind.address) {
+                Some(first) => conflicts.push(format!(
+                    "{} is wanted twice, for {} and for {}: the first has it",
+                    bind.address,
+                    describe(&first.serves),
+                    describe(&bind.serves)
+                )),
+                None => drop(taken.insert(bind.address, bind)),
+            }
+        }
+        self.problems.replace("address.", conflicts);
+        self.wanted = taken.into_values().collect();
         self.retry(workers);
         // After the new ones: an address that only changed hands is never without a listener.
         let wanted = &self.wanted;

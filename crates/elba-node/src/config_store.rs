@@ -24,7 +24,7 @@ use crate::problems::Problems;
 const CONFIG_FILE: &str = "config.json";
 const HEALTH_FILE: &str = "health.json";
 const FORMAT: u32 = 1;
-/// How long changes are gathered before they are written.
+/// How far apart writes are at least: a lone change is written at once, those of a burst together.
 const WRITE_PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(Serialize)]
@@ -182,19 +182,26 @@ impl Replica {
 
     fn run(mut self, changes: &Receiver<Change>) {
         let mut due: Option<Instant> = None;
+        let mut earliest = Instant::now();
         loop {
+            let now = Instant::now();
+            // Looked at first: an endless burst must not keep everything from the disk.
+            if due.is_some_and(|at| at <= now) {
+                let is_written = self.write();
+                earliest = Instant::now() + WRITE_PAUSE;
+                due = (!is_written).then_some(earliest + 10 * WRITE_PAUSE);
+                continue;
+            }
             let next = match due {
                 None => changes.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(at) => changes.recv_timeout(at.saturating_duration_since(Instant::now())),
+                Some(at) => changes.recv_timeout(at - now),
             };
             match next {
                 Ok(change) => {
                     self.take(change);
-                    due.get_or_insert_with(|| Instant::now() + WRITE_PAUSE);
+                    due.get_or_insert(earliest);
                 }
-                Err(RecvTimeoutError::Timeout) => {
-                    due = (!self.write()).then(|| Instant::now() + 10 * WRITE_PAUSE)
-                }
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     self.write();
                     return;

@@ -213,3 +213,41 @@ def test_several_nodes_share_the_front_door_and_dns(make_node: Callable[..., Nod
         control.apply(Snapshot(version=1, node=settings, load_balancers=[balancer], target_groups=[a_group("web")]))
         sequence = control.received(Report)[-1].sequence
         assert control.wait_for(Report, lambda r, s=sequence: r.sequence > s + 1).problems == []  # type: ignore[misc]
+
+
+def test_an_address_wanted_twice_is_a_problem(node: NodeProcess) -> None:
+    address = an_address()
+    port = a_free_port(address)
+    balancers = [a_balancer(name, address, port) for name in ("one", "two")]
+    control = node.connect()
+    control.apply(Snapshot(version=1, node=a_node(), load_balancers=balancers))
+    report = control.wait_for(Report, lambda report: bool(report.problems))
+    assert report.problems == [
+        f"{address}:{port} is wanted twice, for {balancers[0].arn} and for {balancers[1].arn}: the first has it"
+    ]
+
+
+def test_killed_in_a_burst_of_deltas_it_comes_back_whole(node: NodeProcess) -> None:
+    group = a_group("web")
+    node.connect().apply(Snapshot(version=1, node=a_node(), target_groups=[group]))
+    wait_until(lambda: (node.data / "config.json").exists(), "the configuration is on disk")
+    version = 1
+    for round_number in range(4):
+        control = node.connect()
+        for base in range(version, version + 400):
+            target = protocol.Target(id=f"i-{round_number}-{base}", port=80, address="127.0.0.1")
+            control.send(put_targets(base, group, target))
+        # At a moment of the disk's own: within, before or after a write.
+        acked = version + 100 * round_number
+        control.wait_for(protocol.Ack, lambda ack, acked=acked: ack.version > acked)  # type: ignore[misc]
+        node.kill()
+        node.start()
+        again = node.connect()
+        found = again.wait_for(Hello).config_version
+        assert version <= found <= version + 400
+        assert again.wait_for(Report).problems == []
+        again.send(GetSnapshot())
+        current = again.wait_for(Current).snapshot
+        # Whole: one target for each delta up to the version that it says.
+        assert len(current.target_groups[0].targets) == found - 1
+        version = found

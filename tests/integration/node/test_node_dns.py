@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from elba.dataplane.protocol import LoadBalancer, Node, NodeClock, Peer, Report, Snapshot, TargetGroup, ZoneAddress
+from elba.dataplane.protocol import (
+    Delta,
+    LoadBalancer,
+    Node,
+    NodeClock,
+    Peer,
+    Report,
+    Snapshot,
+    TargetGroup,
+    ZoneAddress,
+)
 from tests.integration.node.harness import (
     OTHER_ZONE,
     ZONE,
@@ -180,3 +190,24 @@ def test_truncated_on_udp(node: NodeProcess) -> None:
 
     wait_until(is_truncated, "the answer is truncated")
     assert set(resolve_tcp(setup.server, NAME).addresses) == set(setup.addresses.values())
+
+
+def test_a_changed_address_is_followed(node: NodeProcess) -> None:
+    setup = Setup()
+    control = node.connect()
+    setup.load(control)
+    setup.wait_for(ZONE, OTHER_ZONE)
+    before = setup.server
+    address = an_address()
+    setup.server = f"{address}:{a_free_port(address, socket.SOCK_DGRAM)}"
+    control.apply(Delta(base=1, version=2, node=a_node(dns=[setup.server])))
+    setup.wait_for(ZONE, OTHER_ZONE)
+
+    def is_closed() -> bool:
+        try:
+            resolve(before, NAME)
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    wait_until(is_closed, "the old address is given up")
