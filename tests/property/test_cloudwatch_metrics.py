@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elba.cloudwatch.alarms import decide
+from elba.cloudwatch.buckets import Bucket
 from elba.cloudwatch.commands.dashboards import check_body
 from elba.cloudwatch.composite import RuleError, parse_rule
 from elba.cloudwatch.distribution import RELATIVE_ERROR, Distribution, of_values
@@ -22,8 +23,9 @@ from elba.cloudwatch.expressions.parser import ExpressionError, parse
 from elba.cloudwatch.expressions.values import TimeSeries
 from elba.cloudwatch.insights import parse_insights
 from elba.cloudwatch.journal import Frame, Journal
+from elba.cloudwatch.metric import Series
 from elba.cloudwatch.search import parse_search
-from elba.cloudwatch.series import Bucket, Series, SeriesEngine
+from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import parse_statistic
 from elba.datapoints import Datapoint
 
@@ -144,9 +146,16 @@ def oracle(points: list[Datapoint], name: str, unit: str, start: int, end: int, 
     st.lists(datapoints(), min_size=1, max_size=60),
     st.sampled_from([1, 5, 10, 30, 60, 120, 300, 420, 3600, 86400]),
     st.booleans(),
+    st.sampled_from([240, 1, 3]),
 )
-def test_store_against_an_oracle(points: list[Datapoint], period: int, in_batches: bool) -> None:
+def test_store_against_an_oracle(points: list[Datapoint], period: int, in_batches: bool, block: int) -> None:
     engine = SeriesEngine(Clock())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("elba.cloudwatch.buckets.BLOCK", block)
+        put_and_compare(engine, points, period, in_batches)
+
+
+def put_and_compare(engine: SeriesEngine, points: list[Datapoint], period: int, in_batches: bool) -> None:
     for batch in [points] if in_batches else [[p] for p in points]:
         engine.put(batch)
     # Whole periods, so that none is cut by the window.

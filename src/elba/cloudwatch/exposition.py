@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from elba.cloudwatch.series import Bucket, Metric
+from elba.cloudwatch.buckets import Bucket
+from elba.cloudwatch.metric import Metric
 from elba.cloudwatch.statistics import parse_statistic
 
 FRESH_SECONDS = 600

@@ -12,9 +12,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from elba.cloudwatch.buckets import Bucket
 from elba.cloudwatch.expressions.parser import ExpressionError
 from elba.cloudwatch.expressions.values import TimeSeries, Window
-from elba.cloudwatch.series import Bucket, Metric, SeriesEngine
+from elba.cloudwatch.metric import Metric
+from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import parse_statistic
 
 SERIES_MOST = 500

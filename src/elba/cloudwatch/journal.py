@@ -36,9 +36,9 @@ RawShape = tuple[tuple[float, ...], tuple[float, ...]] | bytes | None
 """(values, counts), an encoded distribution, or None: all values are equal."""
 Record = tuple[int, str, float, int, Extremes, RawShape]
 """One contribution: metric number, unit, timestamp, resolution, extremes, shape."""
-Columns = tuple[str, int, bytes, bytes, bytes, bytes, bytes, dict[int, bytes]]
-"""One tier of one series: unit, index of the tier, starts, counts, totals, minima, maxima, shapes by start."""
-State = tuple[int, Identity, list[Columns]]
+PackedTier = tuple[str, int, list[tuple[int, int, int, bytes]], bytes]
+"""One tier of one series: unit, index of the tier, blocks (first, last, size, data), the newest buckets."""
+State = tuple[int, Identity, list[PackedTier]]
 """All of one metric; replaces what was read of it before."""
 Frame = tuple[list[Name], list[Record], list[State]]
 

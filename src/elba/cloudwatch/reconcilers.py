@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from elba.call import Call
 from elba.cloudwatch import commands
@@ -36,6 +37,7 @@ REPEAT_LEAST_SECONDS = 50.0
 """A scaling policy is invoked again in the first pass that is about a minute after the change, not sooner."""
 PRUNE_SECONDS = 3600
 ALARMS_PER_STEP = 200
+CHANGES_PER_WRITE = 500
 
 
 def build(parts: Parts) -> list[Reconciler | Ticker]:
@@ -61,7 +63,7 @@ class AlarmEvaluator:
     """Evaluates all metric alarms in one pass each minute, those with a period below 60 s every ten seconds.
 
     A pass comes when the minute has ended and its last reports have come in (`alarm_lag_seconds`), and looks at
-    complete periods only. What it writes it writes in one transaction; an alarm that changed meanwhile is left
+    complete periods only. What it writes it writes at its end; an alarm that changed meanwhile is left
     for the next pass.
     """
 
@@ -105,8 +107,12 @@ class AlarmEvaluator:
             if outcome is not None:
                 outcomes.append(outcome)
         prune = all_alarms and end % PRUNE_SECONDS < MINUTE
-        if outcomes or prune:
-            await self._parts.store.write(lambda tx: self._apply(tx, outcomes, prune), f"alarms:{end:.0f}")
+        # One write, but for a pass in which hundreds change at once: the API has its turn between two.
+        for first in range(0, len(outcomes), CHANGES_PER_WRITE):
+            some = outcomes[first : first + CHANGES_PER_WRITE]
+            await self._parts.store.write(partial(self._apply, outcomes=some), f"alarms:{end:.0f}")
+        if prune:
+            await self._parts.store.write(self._prune, "alarms:history")
         for outcome in outcomes:
             if outcome.verdict is not None:
                 log.info(
@@ -134,7 +140,7 @@ class AlarmEvaluator:
         fresh = reason_data(alarm, points, now) if any(p is not None for p in points) else None
         return _Outcome(alarm, None, repeat, fresh)
 
-    def _apply(self, tx: Transaction, outcomes: Sequence[_Outcome], prune: bool) -> None:
+    def _apply(self, tx: Transaction, outcomes: Sequence[_Outcome]) -> None:
         for outcome in outcomes:
             alarm = outcome.alarm
             if tx.get(Alarm, alarm.account, alarm.region, alarm.id) is not alarm:
@@ -147,9 +153,10 @@ class AlarmEvaluator:
                 commands.emit_action(
                     tx, call, alarm, alarm.state_value, arn, reason_data=outcome.reason_data, repeated=True
                 )
-        if prune:
-            for owner in {(item.account, item.region) for item in tx.all(AlarmHistoryItem)}:
-                commands.prune_history(tx, _call(self._parts, *owner, "alarms:history"), {})
+
+    def _prune(self, tx: Transaction) -> None:
+        for owner in {(item.account, item.region) for item in tx.all(AlarmHistoryItem)}:
+            commands.prune_history(tx, _call(self._parts, *owner, "alarms:history"), {})
 
 
 class CompositeAlarmReconciler:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from elba.cloudwatch.expressions.parser import ExpressionError
-from elba.cloudwatch.series import Metric
+from elba.cloudwatch.metric import Metric
 
 QUERY_MOST = 1024
 DEPTH_MOST = 32

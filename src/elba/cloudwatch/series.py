@@ -1,9 +1,7 @@
-"""The metric store: time series in memory, with CloudWatch's retention tiers, durable through a journal.
+"""The metric store: all metrics in memory, durable through a journal.
 
 Datapoints come in through `SeriesEngine.put` (from the node reports, the compute samples and PutMetricData) and are
-added at once to the bucket of their second or minute; queries, alarms and the console read buckets from here. Older
-buckets are rolled up: seconds for 3 hours, minutes for 15 days, 5 minutes for 63 days, hours for 455 days.
-Source: CloudWatch user guide, "Metrics retention".
+added at once to the bucket of their second or minute; queries, alarms and the console read buckets from here.
 """
 
 from __future__ import annotations
@@ -12,301 +10,26 @@ import asyncio
 import contextlib
 import logging
 import math
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from elba.clock import Clock
-from elba.cloudwatch.distribution import Distribution, of_values
-from elba.cloudwatch.journal import Columns, Extremes, Identity, Journal, RawShape, Record, State
+from elba.cloudwatch.buckets import OPAQUE, Shape, Tier
+from elba.cloudwatch.distribution import of_values
+from elba.cloudwatch.journal import Extremes, Identity, Journal, RawShape, Record, State
+from elba.cloudwatch.metric import Metric, Series
 from elba.datapoints import Datapoint, Dimensions
 
 log = logging.getLogger(__name__)
 
-PERIODS = (1, 60, 300, 3600)
-RETENTION_SECONDS = (3 * 3600, 15 * 86400, 63 * 86400, 455 * 86400)
 FLUSH_SECONDS = 0.5
 """Real seconds between writes of the journal: with the write itself, less than a second can be lost."""
 PENDING_MOST = 2_000_000
 """Records kept for a disk that takes none; the oldest are given up beyond that."""
 SWEEP_SHARE = 8
 """One metric is checked for buckets to roll up for so many datapoints put."""
-
-OPAQUE = b""
-"""In place of a distribution: the bucket holds statistic sets or negative values, so there are no percentiles."""
-
-Shape = Distribution | bytes
-
-
-class Bucket:
-    """What is known of one period. `shape` is None if all values were equal."""
-
-    __slots__ = ("count", "maximum", "minimum", "shape", "start", "total")
-
-    def __init__(
-        self, start: int, count: float, total: float, minimum: float, maximum: float, shape: Shape | None
-    ) -> None:
-        self.start = start
-        self.count = count
-        self.total = total
-        self.minimum = minimum
-        self.maximum = maximum
-        self.shape = shape
-
-    def merge(self, other: Bucket) -> None:
-        """Add what `other` holds, leaving `other` as it is."""
-        self.shape = _merged(self, other)
-        self.count += other.count
-        self.total += other.total
-        self.minimum = min(self.minimum, other.minimum)
-        self.maximum = max(self.maximum, other.maximum)
-
-    def items(self) -> list[tuple[float, float]] | None:
-        """(value, count) in ascending order of value, or None if that is not known."""
-        if self.minimum < 0:
-            return None
-        if self.shape is None:
-            return [(self.minimum, self.count)]
-        distribution = _thawed(self.shape)
-        return None if distribution is None else distribution.items(self.minimum, self.maximum)
-
-
-def _thawed(shape: Shape) -> Distribution | None:
-    if isinstance(shape, Distribution):
-        return shape
-    return Distribution.decode(shape) if shape else None
-
-
-def _merged(a: Bucket, b: Bucket) -> Shape | None:
-    """The shape of both together; never one of theirs, except when frozen."""
-    if a.shape is None and b.shape is None and a.minimum == b.minimum:
-        return None
-    if a.minimum < 0 or b.minimum < 0 or a.shape == OPAQUE or b.shape == OPAQUE:
-        return OPAQUE
-    if a.shape is None:
-        result = Distribution({a.minimum: a.count})
-    elif isinstance(a.shape, bytes):
-        result = Distribution.decode(a.shape)
-    else:
-        result = Distribution()
-        result.merge(a.shape)
-    _add_shape(result, b)
-    return result
-
-
-def _add_shape(result: Distribution, b: Bucket) -> None:
-    if b.shape is None:
-        result.add(b.minimum, b.count)
-    elif (other := _thawed(b.shape)) is not None:
-        result.merge(other)
-
-
-class Tier:
-    """Buckets of one length, in columns in order of time: 36 bytes each, and a shape where values differed."""
-
-    __slots__ = ("counts", "maxima", "minima", "period", "shapes", "starts", "totals")
-
-    def __init__(self, period: int) -> None:
-        self.period = period
-        self.starts = array("I")
-        self.counts = array("d")
-        self.totals = array("d")
-        self.minima = array("d")
-        self.maxima = array("d")
-        self.shapes: dict[int, Shape] = {}
-
-    def add(self, start: int, count: float, total: float, minimum: float, maximum: float, shape: Shape | None) -> None:
-        starts = self.starts
-        size = len(starts)
-        if not size or start > starts[-1]:
-            starts.append(start)
-            self.counts.append(count)
-            self.totals.append(total)
-            self.minima.append(minimum)
-            self.maxima.append(maximum)
-            if shape is not None:
-                self.shapes[start] = shape
-            if size > 1 and self.shapes:
-                self._freeze(starts[-3])
-            return
-        i = size - 1 if start == starts[-1] else bisect_left(starts, start)
-        if starts[i] != start:
-            starts.insert(i, start)
-            self.counts.insert(i, count)
-            self.totals.insert(i, total)
-            self.minima.insert(i, minimum)
-            self.maxima.insert(i, maximum)
-            if shape is not None:
-                self.shapes[start] = shape
-                self._freeze(start)
-            return
-        if shape is not None or minimum != self.minima[i] or start in self.shapes:
-            self._merge_shape(i, Bucket(start, count, total, minimum, maximum, shape))
-        self.counts[i] += count
-        self.totals[i] += total
-        if minimum < self.minima[i]:
-            self.minima[i] = minimum
-        if maximum > self.maxima[i]:
-            self.maxima[i] = maximum
-
-    def _merge_shape(self, i: int, new: Bucket) -> None:
-        old = self.shapes.get(new.start)
-        if isinstance(old, Distribution) and new.minimum >= 0 and new.shape != OPAQUE:
-            _add_shape(old, new)
-        else:
-            merged = _merged(self.at(i), new)
-            if merged is not None:
-                self.shapes[new.start] = merged
-        if i < len(self.starts) - 2:
-            self._freeze(new.start)
-
-    def _freeze(self, start: int) -> None:
-        """Into the form at rest, once later buckets have come."""
-        shape = self.shapes.get(start)
-        if isinstance(shape, Distribution):
-            self.shapes[start] = shape.encode()
-
-    def at(self, i: int) -> Bucket:
-        start = self.starts[i]
-        return Bucket(start, self.counts[i], self.totals[i], self.minima[i], self.maxima[i], self.shapes.get(start))
-
-    def between(self, start: float, end: float) -> Iterator[Bucket]:
-        starts = self.starts
-        first = bisect_left(starts, max(0, math.ceil(start)))
-        last = bisect_left(starts, max(0, math.ceil(end)), first)
-        for i in range(first, last):
-            yield self.at(i)
-
-    def drop_before(self, cut: int) -> list[Bucket]:
-        """Remove and return all buckets that begin before `cut`."""
-        end = bisect_left(self.starts, max(0, cut))
-        gone = [self.at(i) for i in range(end)]
-        for column in (self.starts, self.counts, self.totals, self.minima, self.maxima):
-            del column[:end]
-        for bucket in gone:
-            self.shapes.pop(bucket.start, None)
-        return gone
-
-
-class Series:
-    """One metric's data in one unit."""
-
-    __slots__ = ("tiers", "unit")
-
-    def __init__(self, unit: str) -> None:
-        self.unit = unit
-        self.tiers: list[Tier | None] = [None, None, None, None]
-
-    def tier(self, index: int) -> Tier:
-        tier = self.tiers[index]
-        if tier is None:
-            tier = self.tiers[index] = Tier(PERIODS[index])
-        return tier
-
-    def roll_up(self, now: float) -> None:
-        """Move buckets that are past their tier's retention to the next tier; forget those past the last."""
-        for index in range(4):
-            tier = self.tiers[index]
-            if tier is None or not tier.starts:
-                continue
-            length = PERIODS[min(index + 1, 3)]
-            cut = int((now - RETENTION_SECONDS[index]) // length) * length
-            if tier.starts[0] >= cut:
-                continue
-            gone = tier.drop_before(cut)
-            if index < 3:
-                coarser = self.tier(index + 1)
-                for b in gone:
-                    coarser.add(b.start - b.start % length, b.count, b.total, b.minimum, b.maximum, b.shape)
-
-    def buckets(self, start: float, end: float, period: int, origin: float = 0) -> list[Bucket]:
-        """What was measured in [start, end), by periods counted from `origin`, in order of time.
-
-        Periods without data are left out; data kept only in coarser buckets than `period` are not seen.
-        """
-        result: dict[int, Bucket] = {}
-        for tier in self.tiers:
-            if tier is None or period % tier.period:
-                continue
-            for bucket in tier.between(start, end):
-                slot = bucket.start - int((bucket.start - origin) % period)
-                if (present := result.get(slot)) is not None:
-                    present.merge(bucket)
-                else:
-                    bucket.start = slot
-                    result[slot] = bucket
-        return [result[slot] for slot in sorted(result)] if len(result) > 1 else list(result.values())
-
-    @property
-    def newest(self) -> int:
-        """Start of the newest bucket, 0 if there is none."""
-        return max((t.starts[-1] for t in self.tiers if t is not None and t.starts), default=0)
-
-
-class Metric:
-    """One metric with its data by unit, in order of their first publication."""
-
-    __slots__ = ("identity", "number", "series")
-
-    def __init__(self, identity: Identity, number: int) -> None:
-        self.identity = identity
-        self.number = number
-        self.series: dict[str, Series] = {}
-
-    @property
-    def namespace(self) -> str:
-        return self.identity[2]
-
-    @property
-    def name(self) -> str:
-        return self.identity[3]
-
-    @property
-    def dimensions(self) -> Dimensions:
-        return self.identity[4]
-
-    @property
-    def newest(self) -> int:
-        return max((s.newest for s in self.series.values()), default=0)
-
-    def points_since(self, start: float) -> int:
-        """How many buckets of any length and unit begin at or after `start`."""
-        tiers = (tier for series in self.series.values() for tier in series.tiers if tier is not None)
-        return sum(len(tier.starts) - bisect_left(tier.starts, max(0, math.ceil(start))) for tier in tiers)
-
-    def add(
-        self,
-        now: float,
-        timestamp: float,
-        resolution: int,
-        unit: str,
-        bucket: Extremes,
-        shape: Shape | None,
-    ) -> None:
-        series = self.series.get(unit)
-        if series is None:
-            series = self.series[unit] = Series(unit)
-        age = now - timestamp
-        if resolution == 1 and age < RETENTION_SECONDS[0]:
-            series.tier(0).add(int(timestamp), *bucket, shape)
-            return
-        index = 1
-        while index < 3 and age >= RETENTION_SECONDS[index]:
-            index += 1
-        length = PERIODS[index]
-        series.tier(index).add(int(timestamp // length) * length, *bucket, shape)
-
-    def roll_up(self, now: float) -> bool:
-        """Roll up; False if nothing is left of this metric."""
-        for unit in [unit for unit, series in self.series.items() if _empty_after(series, now)]:
-            del self.series[unit]
-        return bool(self.series)
-
-
-def _empty_after(series: Series, now: float) -> bool:
-    series.roll_up(now)
-    return series.newest == 0
+REWRITE_STEP_BYTES = 4 * 1024 * 1024
+"""How much of a rewrite goes to disk with one flush."""
 
 
 def _shape_of(raw: RawShape) -> Shape | None:
@@ -477,7 +200,7 @@ class SeriesEngine:
             return
         defined, self._defined = self._defined, []
         pending, self._pending = self._pending, []
-        states = [state for number in self._take_rewrites() if (state := self._state(number)) is not None]
+        states = self._next_states()
         if not (defined or pending or states or self._rewriting):
             return
         names = [(m.number, m.identity) for m in defined]
@@ -496,25 +219,24 @@ class SeriesEngine:
             await asyncio.to_thread(journal.rotate)
             self._to_rewrite, self._rewriting = list(self._metrics), True
 
-    def _take_rewrites(self, most: int = 500) -> list[int]:
-        taken, self._to_rewrite = self._to_rewrite[-most:], self._to_rewrite[:-most]
-        return taken
-
-    def _state(self, number: int) -> State | None:
-        metric = self._metrics.get(number)
-        if metric is None:
-            return None
-        metric.roll_up(self._clock.now())
-        return (
-            number,
-            metric.identity,
-            [
-                _columns(series.unit, index, tier)
+    def _next_states(self) -> list[State]:
+        """The next share of a rewrite under way."""
+        states: list[State] = []
+        size = 0
+        while self._to_rewrite and size < REWRITE_STEP_BYTES:
+            metric = self._metrics.get(self._to_rewrite.pop())
+            if metric is None:
+                continue
+            metric.roll_up(self._clock.now())
+            tiers = [
+                tier.pack(series.unit, index)
                 for series in metric.series.values()
                 for index, tier in enumerate(series.tiers)
-                if tier is not None and tier.starts
-            ],
-        )
+                if tier is not None and tier.oldest is not None
+            ]
+            states.append((metric.number, metric.identity, tiers))
+            size += 200 + sum(len(head) + sum(len(block[3]) for block in blocks) for _, _, blocks, head in tiers)
+        return states
 
     def _replay(self, journal: Journal) -> None:
         now = self._clock.now()
@@ -529,9 +251,9 @@ class SeriesEngine:
                     metric.add(now, timestamp, resolution, unit, bucket, _shape_of(raw))
             for number, identity, tiers in states:
                 metric = Metric(identity, number)
-                for columns in tiers:
-                    series = metric.series.setdefault(columns[0], Series(columns[0]))
-                    series.tiers[columns[1]] = _tier_of(columns)
+                for packed in tiers:
+                    series = metric.series.setdefault(packed[0], Series(packed[0]))
+                    series.tiers[packed[1]] = Tier.unpack(packed)
                 self._keep(metric)
         self._next_number = max(self._metrics, default=0) + 1
         for metric in list(self._metrics.values()):
@@ -539,21 +261,3 @@ class SeriesEngine:
                 self._forget(metric)
         self._rewriting = journal.unfinished
         self._to_rewrite = list(self._metrics) if journal.unfinished else []
-
-
-def _columns(unit: str, index: int, tier: Tier) -> Columns:
-    shapes = {s: d if isinstance(d, bytes) else d.encode() for s, d in tier.shapes.items()}
-    columns = (tier.starts, tier.counts, tier.totals, tier.minima, tier.maxima)
-    starts, counts, totals, minima, maxima = (column.tobytes() for column in columns)
-    return unit, index, starts, counts, totals, minima, maxima, shapes
-
-
-def _tier_of(columns: Columns) -> Tier:
-    tier = Tier(PERIODS[columns[1]])
-    tier.starts.frombytes(columns[2])
-    tier.counts.frombytes(columns[3])
-    tier.totals.frombytes(columns[4])
-    tier.minima.frombytes(columns[5])
-    tier.maxima.frombytes(columns[6])
-    tier.shapes.update(columns[7])
-    return tier

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from elba.cloudwatch.series import Bucket
+from elba.cloudwatch.buckets import Bucket
 
 SIMPLE = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 _NUMBER = r"\d{1,300}(?:\.\d{0,10})?(?:[Ee][+-]?\d{1,3})?"

@@ -13,8 +13,9 @@ from elba.cloudwatch.expressions.queries import QuerySet, dimensions_of
 from elba.cloudwatch.expressions.values import TimeSeries, Window
 from elba.cloudwatch.insights import is_insights, select
 from elba.cloudwatch.journal import Identity
+from elba.cloudwatch.metric import Metric, Series
 from elba.cloudwatch.resources import Alarm
-from elba.cloudwatch.series import Metric, Series, SeriesEngine
+from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import Statistic, parse_statistic
 from elba.resource import Key
 

@@ -11,8 +11,8 @@ from elba.cloudwatch import operations as api
 from elba.cloudwatch.exposition import expose
 from elba.cloudwatch.expressions.parser import ExpressionError
 from elba.cloudwatch.insights import parse_insights
+from elba.cloudwatch.metric import Metric
 from elba.cloudwatch.search import parse_search
-from elba.cloudwatch.series import Metric
 from elba.errors import ApiError
 from tests.unit.cloudwatch.bench import ACCOUNT, POLICY, REGION, Bench
 

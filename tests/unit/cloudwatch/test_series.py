@@ -122,7 +122,12 @@ def test_a_statistic_set_of_equal_values_has_percentiles() -> None:
     assert metric.series["None"].buckets(NOW, NOW + 60, 60)[0].items() == [(5.0, 4.0), (7.0, 1.0)]
 
 
-def test_roll_up_keeps_sums_and_percentiles_and_refuses_finer_periods() -> None:
+@pytest.mark.parametrize("block", [240, 7])
+def test_roll_up_keeps_sums_and_percentiles_and_refuses_finer_periods(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("elba.cloudwatch.metric.ROLL_UP_SLACK_SECONDS", 0)
+    monkeypatch.setattr("elba.cloudwatch.buckets.BLOCK", block)
     clock = Clock()
     engine = SeriesEngine(clock)
     start = NOW - NOW % 3600
@@ -150,6 +155,44 @@ def test_seconds_become_minutes_after_three_hours() -> None:
     metric.roll_up(clock.time)
     assert metric.series["None"].buckets(NOW, NOW + 60, 10) == []
     assert [(b.count, b.total) for b in metric.series["None"].buckets(NOW, NOW + 60, 60)] == [(60, 1770)]
+
+
+def test_late_data_open_a_block_and_time_closes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elba.cloudwatch.buckets.BLOCK", 10)
+    clock = Clock()
+    engine = SeriesEngine(clock)
+    engine.put([point(1.0, NOW - 60 * minute) for minute in range(100, 0, -1)])
+    metric = engine.find("1", "r", "N", "m", ())
+    assert metric is not None
+    tier = metric.series["None"].tiers[1]
+    assert tier is not None
+    assert len(tier.blocks) == 9
+    for minute in (95, 96, 150, 40):
+        engine.put([point(5.0, NOW - 60 * minute)])
+    assert sum(block.columns is not None for block in tier.blocks) == 2
+    for later in (0, 61):
+        clock.time = NOW + later
+        metric.roll_up(clock.time)
+    assert all(block.columns is None for block in tier.blocks)
+    buckets = metric.series["None"].buckets(0, NOW, 60)
+    assert len(buckets) == 101
+    assert sum(b.total for b in buckets) == 120
+    assert tier.blocks[0].first == NOW - 60 * 150
+
+
+def test_a_million_minutes_are_small() -> None:
+    """Compressed blocks: a metric that hardly changes, and one that does."""
+    engine = SeriesEngine(Clock())
+    for minute in range(5000):
+        at = NOW - 60 * (5000 - minute)
+        engine.put([point(0.0, at), point(float(minute * 7919 % 1000) / 10, at, metric_name="busy")])
+    for name, most in (("m", 1.0), ("busy", 6.0)):
+        metric = engine.find("1", "r", "N", name, ())
+        assert metric is not None
+        tier = metric.series["None"].tiers[1]
+        assert tier is not None
+        assert sum(len(b.data) for b in tier.blocks) / sum(b.size for b in tier.blocks) < most
+        assert len(metric.series["None"].buckets(0, NOW, 60)) == 5000
 
 
 def test_metrics_without_data_are_forgotten_in_passing() -> None:
@@ -242,11 +285,11 @@ def test_a_damaged_end_costs_the_last_frame_only(tmp_path: Path, damage: str) ->
 def test_rewriting_the_journal_keeps_everything_at_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each flush of a rewrite under way, what is on disk is what is in memory."""
     monkeypatch.setattr("elba.cloudwatch.journal.REWRITE_LEAST_BYTES", 2000)
+    monkeypatch.setattr("elba.cloudwatch.series.REWRITE_STEP_BYTES", 300)
+    monkeypatch.setattr("elba.cloudwatch.buckets.BLOCK", 2)
 
     async def scenario() -> None:
         engine = SeriesEngine(Clock(), tmp_path / "a")
-        take = engine._take_rewrites
-        monkeypatch.setattr(engine, "_take_rewrites", lambda: take(2))
         await engine.open()
         generations = set()
         for step in range(40):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from elba.cloudwatch.buckets import OPAQUE, Bucket
 from elba.cloudwatch.distribution import Distribution, of_values
-from elba.cloudwatch.series import OPAQUE, Bucket
 from elba.cloudwatch.statistics import parse_statistic, samples_needed
 
 ONE_TO_TEN = [float(v) for v in range(1, 11)]

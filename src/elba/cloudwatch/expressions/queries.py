@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from elba.cloudwatch.anomaly import Bands
+from elba.cloudwatch.buckets import Bucket
 from elba.cloudwatch.expressions.evaluator import evaluate
 from elba.cloudwatch.expressions.parser import (
     ExpressionError,
@@ -19,8 +20,9 @@ from elba.cloudwatch.expressions.parser import (
     walk,
 )
 from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, require_series
+from elba.cloudwatch.metric import Metric
 from elba.cloudwatch.search import FOUND_MOST, parse_search
-from elba.cloudwatch.series import Bucket, Metric, SeriesEngine
+from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import Statistic, parse_statistic
 from elba.datapoints import Dimensions, dimensions
 

@@ -17,8 +17,9 @@ from elba.cloudwatch.limits import (
     require_unit,
     validation_error,
 )
+from elba.cloudwatch.metric import Metric, Series
 from elba.cloudwatch.paging import decode_token, encode_token
-from elba.cloudwatch.series import Metric, Series, SeriesEngine
+from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import SIMPLE, Statistic, parse_statistic
 
 METRICS_PER_PAGE = 500
