@@ -14,13 +14,14 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from elba.autoscaling.group_metrics import pool_target
 from elba.autoscaling.placement import balanced
-from elba.autoscaling.resources import Group
+from elba.autoscaling.resources import Group, InstanceRefresh, WarmPool
 from elba.ec2.resources import Instance
 from elba.elbv2.resources import TargetHealth
 from tests.unit.autoscaling.harness import ACCOUNT, REGION, Harness
 
-STEPS = 25
+STEPS = 30
 QUIET_SECONDS = 3 * 3600.0
 ZONES = ["a", "ab", "abc", "bc"]
 
@@ -91,6 +92,11 @@ class Chaos:
             self.restart,
             self.attach,
             self.schedule,
+            self.pool,
+            self.drain_pool,
+            self.refresh,
+            self.cancel,
+            self.maintain,
         ]
         try:
             self.chance.choice(actions)()
@@ -215,6 +221,44 @@ class Chaos:
             DesiredCapacity=self.chance.randint(0, 4),
         )
 
+    def pool(self) -> None:
+        self.elba.asg.put_warm_pool(
+            AutoScalingGroupName="g",
+            PoolState=self.chance.choice(["Stopped", "Running"]),
+            MaxGroupPreparedCapacity=self.chance.randint(1, 6),
+            InstanceReusePolicy={"ReuseOnScaleIn": self.chance.random() < 0.5},
+        )
+
+    def drain_pool(self) -> None:
+        self.elba.asg.delete_warm_pool(AutoScalingGroupName="g")
+
+    def refresh(self) -> None:
+        low = self.chance.choice([0, 50, 90, 100])
+        self.elba.asg.start_instance_refresh(
+            AutoScalingGroupName="g",
+            Preferences={
+                "MinHealthyPercentage": low,
+                "MaxHealthyPercentage": 100 if low == 0 else self.chance.choice([100, 110, 150]),
+                "InstanceWarmup": self.chance.choice([0, 30]),
+                "ScaleInProtectedInstances": self.chance.choice(["Wait", "Ignore", "Refresh"]),
+                "StandbyInstances": self.chance.choice(["Wait", "Ignore", "Terminate"]),
+            },
+        )
+
+    def cancel(self) -> None:
+        self.elba.asg.cancel_instance_refresh(AutoScalingGroupName="g")
+
+    def maintain(self) -> None:
+        low, high = self.chance.choice([(-1, -1), (100, 150), (50, 100), (90, 110), (100, 100)])
+        self.elba.asg.update_auto_scaling_group(
+            AutoScalingGroupName="g",
+            InstanceMaintenancePolicy={"MinHealthyPercentage": low, "MaxHealthyPercentage": high},
+            DefaultInstanceWarmup=self.chance.choice([-1, 0, 60]),
+            AvailabilityZoneDistribution={
+                "CapacityDistributionStrategy": self.chance.choice(["balanced-only", "balanced-best-effort"])
+            },
+        )
+
     def calm(self) -> None:
         """No more faults; nothing suspended or hooked; standby members come back or go."""
         elba = self.elba
@@ -245,7 +289,11 @@ def run(elba: Harness, chance: random.Random) -> None:
 
 def assert_converged(elba: Harness) -> None:
     group, members = elba.group(), elba.members()
-    states = Counter(m.lifecycle_state for m in members)
+    states = Counter(m.lifecycle_state for m in members if not m.lifecycle_state.startswith("Warmed:"))
+    warm = [m for m in members if m.lifecycle_state.startswith("Warmed:")]
+    assert {m.lifecycle_state for m in warm} <= {"Warmed:Stopped", "Warmed:Running"}
+    pool = elba.store.view.get(WarmPool, ACCOUNT, REGION, "g")
+    assert len(warm) == (pool_target(group, pool) if pool else 0)
     serving = [m for m in members if m.lifecycle_state == "InService"]
     assert set(states) <= {"InService", "Standby"}, states
     assert all(m.health_status == "Healthy" and not m.activity_id for m in serving)
@@ -259,6 +307,7 @@ def assert_converged(elba: Harness) -> None:
         assert set(zones) == set(group.availability_zones)
         assert balanced(list(zones.values())), zones
     assert group.surge == 0
+    assert not any(r.active for r in elba.store.view.all(InstanceRefresh))
     assert not group.causes
     # No leak: what runs belongs to the group or was let go of; what is registered serves.
     mine = {

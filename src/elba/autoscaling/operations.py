@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elba.autoscaling import commands, queries
+from elba.autoscaling.advance.synchronous import launch_instances as launch_instances_command
 from elba.call import Answer, Request
 from elba.context import Context
 
@@ -261,3 +262,7 @@ async def put_warm_pool(ctx: Context, request: Request) -> Answer:
 
 async def describe_warm_pool(ctx: Context, request: Request) -> Answer:
     return queries.describe_warm_pool(ctx.view, ctx.call, request)
+
+
+async def launch_instances(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(launch_instances_command, request)

@@ -226,6 +226,12 @@ class Harness:
         """As a user's TerminateInstances."""
         self.write(lambda tx: ec2.terminate(tx, self.call(), instance_ids, honour_protection=True))
 
+    def images(self) -> list[str]:
+        return [i.id for i in built_in_images(REGION).values() if i.architecture == "x86_64"]
+
+    def instances(self) -> list[Instance]:
+        return self.store.view.all(Instance)
+
     def instance_states(self) -> list[str]:
         return sorted(i.state for i in self.store.view.all(Instance))
 

@@ -18,7 +18,7 @@ from .harness import ACCOUNT, REGION, Harness
     [(10, 6, None, 0, 4), (10, 6, 8, 0, 2), (10, 6, 4, 2, 2), (10, 10, None, 0, 0)],
 )
 def test_sizes(maximum: int, desired: int, prepared: int | None, minimum: int, target: int) -> None:
-    owner = {"account": ACCOUNT, "region": REGION, "id": "g"}
+    owner: dict[str, Any] = {"account": ACCOUNT, "region": REGION, "id": "g"}
     group = Group(**owner, arn="", min_size=0, max_size=maximum, desired_capacity=desired)
     pool = WarmPool(**owner, min_size=minimum, max_group_prepared_capacity=prepared)
     assert pool_target(group, pool) == target

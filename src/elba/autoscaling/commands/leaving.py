@@ -68,6 +68,7 @@ def begin_leaving(
     tx: Transaction, call: Call, group: Group, member: Member, state: str, description: str, cause: str
 ) -> Activity:
     """Deregister a member on its way to `state` (EnteringStandby, Detaching); its activity runs until it is there."""
+    stop_waiting(tx, call, group, member)
     activity = activities.begin(tx, call, group, description, cause, instance_id=member.id, details=details_of(member))
     registration.deregister(tx, call, group, [member.id])
     tx.put(

@@ -1,0 +1,311 @@
+"""Suspended processes row by row, LaunchInstances, mixed groups, metrics, and the exact words of refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from elba.autoscaling import mixed
+
+from .harness import REGION, Harness
+
+
+def running(elba: Harness, count: int = 2, **fields: Any) -> set[str]:
+    elba.create(**{"minimum": 0, "maximum": 10, "DesiredCapacity": count, **fields})
+    elba.advance(60)
+    assert len(elba.in_service()) == count
+    return {m.id for m in elba.in_service()}
+
+
+def suspend(elba: Harness, *names: str) -> None:
+    elba.asg.suspend_processes(AutoScalingGroupName="g", ScalingProcesses=list(names))
+
+
+def resume(elba: Harness) -> None:
+    elba.asg.resume_processes(AutoScalingGroupName="g")
+    elba.advance(60)
+
+
+def desire(elba: Harness, count: int) -> None:
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=count)
+    elba.advance(60)
+
+
+def test_launch(elba: Harness) -> None:
+    running(elba)
+    suspend(elba, "Launch")
+    desire(elba, 4)
+    elba.kill(elba.in_service()[0].id)
+    elba.advance(60)
+    assert len(elba.members()) == 1
+    resume(elba)
+    assert len(elba.in_service()) == 4
+    assert any("unhealthy instance needing to be replaced" in a.cause for a in elba.activities())
+
+
+def test_terminate(elba: Harness) -> None:
+    old = running(elba)
+    suspend(elba, "Terminate")
+    desire(elba, 1)
+    elba.asg.set_instance_health(InstanceId=sorted(old)[0], HealthStatus="Unhealthy")
+    elba.advance(60)
+    assert {m.id for m in elba.members()} == old
+    resume(elba)
+    assert len(elba.in_service()) == 1
+
+
+def test_add_to_load_balancer(elba: Harness) -> None:
+    arn = elba.target_group()
+    running(elba, 1, TargetGroupARNs=[arn])
+    suspend(elba, "AddToLoadBalancer")
+    desire(elba, 2)
+    resume(elba)
+    assert len(elba.in_service()) == 2
+    assert len(elba.targets()) == 1
+
+
+def test_az_rebalance(elba: Harness) -> None:
+    running(elba, 4, zones="a")
+    suspend(elba, "AZRebalance")
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=[f"{REGION}a", f"{REGION}b"])
+    elba.advance(300)
+    assert elba.zones() == [4, 0]
+    resume(elba)
+    elba.advance(300)
+    assert elba.zones() == [2, 2]
+    causes = [a.cause for a in elba.activities()]
+    assert any("instances were launched to balance instances in zones us-east-1b with other zones" in c for c in causes)
+    assert any("availability zones us-east-1a us-east-1b had 4 0 instances respectively." in c for c in causes)
+
+
+def test_rebalancing_launches_before_it_terminates_and_leaves_a_removed_zone(elba: Harness) -> None:
+    running(elba, 4, maximum=4)
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=[f"{REGION}b", f"{REGION}c"])
+    least, most = 9, 0
+    for _ in range(200):
+        elba.advance(1)
+        least = min(least, len(elba.in_service()))
+        most = max(most, len([m for m in elba.members() if not m.termination]))
+    assert (least, most) == (4, 5)
+    assert {m.availability_zone for m in elba.in_service()} == {f"{REGION}b", f"{REGION}c"}
+
+
+def test_health_check(elba: Harness) -> None:
+    old = running(elba)
+    suspend(elba, "HealthCheck")
+    elba.kill(sorted(old)[0])
+    elba.advance(60)
+    assert {m.id for m in elba.in_service()} == old
+    elba.asg.set_instance_health(InstanceId=sorted(old)[1], HealthStatus="Unhealthy")
+    elba.advance(60)
+    assert sorted(old)[1] not in {m.id for m in elba.members()}
+
+
+def test_replace_unhealthy(elba: Harness) -> None:
+    old = running(elba)
+    suspend(elba, "ReplaceUnhealthy")
+    elba.kill(sorted(old)[0])
+    elba.advance(60)
+    assert sorted(m.health_status for m in elba.in_service()) == ["Healthy", "Unhealthy"]
+    resume(elba)
+    assert sorted(old)[0] not in {m.id for m in elba.members()}
+
+
+def test_how_suspension_is_shown(elba: Harness) -> None:
+    running(elba, 0)
+    suspend(elba, "Launch")
+    suspend(elba, "Launch", "Terminate")
+    shown = elba.described()["SuspendedProcesses"]
+    assert [s["ProcessName"] for s in shown] == ["Launch", "Terminate"]
+    assert shown[0]["SuspensionReason"].startswith("User suspended at 2026-01-01T00:")
+    assert elba.refused("suspend_processes", AutoScalingGroupName="g", ScalingProcesses=["No"])[0] == "ValidationError"
+
+
+def test_launch_instances_answers_with_what_it_launched(elba: Harness) -> None:
+    running(elba, 1)
+    request = {
+        "AutoScalingGroupName": "g",
+        "RequestedCapacity": 2,
+        "ClientToken": "once",
+        "AvailabilityZones": [f"{REGION}a"],
+    }
+    answer = elba.asg.launch_instances(**request)
+    ids = answer["Instances"][0]["InstanceIds"]
+    assert len(ids) == 2
+    assert answer["Instances"][0]["AvailabilityZone"] == f"{REGION}a"
+    assert elba.group().desired_capacity == 3
+    assert elba.asg.launch_instances(**request)["Instances"][0]["InstanceIds"] == ids
+    code, _ = elba.refused("launch_instances", **{**request, "RequestedCapacity": 1})
+    assert code == "IdempotentParameterMismatch"
+    elba.advance(60)
+    assert set(ids) <= {m.id for m in elba.in_service()}
+    assert len(elba.in_service()) == 3
+
+
+@pytest.mark.parametrize(
+    ("base", "percentage", "capacity", "on_demand"),
+    [
+        (0, 50, 5, 3),
+        (10, 50, 10, 10),
+        (10, 50, 20, 15),
+        (10, 50, 30, 20),
+        (10, 50, 40, 25),
+        (12, 0, 10, 10),
+        (12, 0, 20, 12),
+        (0, 0, 4, 0),
+    ],
+)
+def test_on_demand_share(base: int, percentage: int, capacity: int, on_demand: int) -> None:
+    assert mixed.on_demand_units(capacity, base, percentage) == on_demand
+
+
+def mixed_policy(elba: Harness, *overrides: dict[str, Any], **distribution: Any) -> dict[str, Any]:
+    template = elba.template("mix")
+    policy: dict[str, Any] = {
+        "LaunchTemplate": {
+            "LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "$Latest"},
+            "Overrides": list(overrides),
+        }
+    }
+    if distribution:
+        policy["InstancesDistribution"] = distribution
+    return policy
+
+
+def test_weights(elba: Harness) -> None:
+    policy = mixed_policy(elba, {"InstanceType": "t3.large", "WeightedCapacity": "4"})
+    elba.create(minimum=0, maximum=20, DesiredCapacity=10, zones="abc", MixedInstancesPolicy=policy)
+    elba.advance(60)
+    assert len(elba.in_service()) == 3
+    assert {i["WeightedCapacity"] for i in elba.described()["Instances"]} == {"4"}
+    desire(elba, 9)
+    assert len(elba.in_service()) == 3
+    desire(elba, 8)
+    assert len(elba.in_service()) == 2
+    assert elba.is_still()
+
+
+def test_spot_and_on_demand(elba: Harness) -> None:
+    policy = mixed_policy(
+        elba,
+        {"InstanceType": "t3.micro"},
+        {"InstanceType": "t3.small"},
+        OnDemandBaseCapacity=1,
+        OnDemandPercentageAboveBaseCapacity=50,
+    )
+    elba.create(minimum=0, maximum=20, DesiredCapacity=5, MixedInstancesPolicy=policy)
+    elba.advance(60)
+    members = elba.in_service()
+    assert sorted(m.spot for m in members) == [False] * 3 + [True] * 2
+    assert {m.instance_type for m in members if not m.spot} == {"t3.micro"}
+    desire(elba, 3)
+    assert sorted(m.spot for m in elba.in_service()) == [False] * 2 + [True]
+
+
+def test_attribute_based_types(elba: Harness) -> None:
+    requirements = {"VCpuCount": {"Min": 2, "Max": 2}, "MemoryMiB": {"Min": 7000, "Max": 9000}}
+    policy = mixed_policy(elba, {"InstanceRequirements": requirements})
+    elba.create(minimum=1, maximum=2, MixedInstancesPolicy=policy)
+    elba.advance(60)
+    assert next(m.instance_type for m in elba.in_service()).endswith(".large")
+
+
+def test_group_metrics(elba: Harness) -> None:
+    running(elba, 2)
+    elba.asg.enable_metrics_collection(
+        AutoScalingGroupName="g", Granularity="1Minute", Metrics=["GroupInServiceInstances", "GroupMaxSize"]
+    )
+    elba.sink.points.clear()
+    elba.advance(61)
+    found = {p.metric_name: p.values for p in elba.sink.points if p.namespace == "AWS/AutoScaling"}
+    assert found == {"GroupInServiceInstances": (2.0,), "GroupMaxSize": (10.0,)}
+    elba.asg.disable_metrics_collection(AutoScalingGroupName="g", Metrics=["GroupMaxSize"])
+    assert elba.described()["EnabledMetrics"] == [{"Metric": "GroupInServiceInstances", "Granularity": "1Minute"}]
+
+
+CREATE = {"AutoScalingGroupName": "n", "MinSize": 0, "MaxSize": 1, "AvailabilityZones": [f"{REGION}a"]}
+TEMPLATE = {"LaunchTemplate": {"LaunchTemplateName": "web"}}
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters", "code", "message"),
+    [
+        ("create_auto_scaling_group", {**CREATE, **TEMPLATE, "AutoScalingGroupName": "g"}, "AlreadyExists",
+         "AutoScalingGroup by this name already exists - A group with the name g already exists"),
+        ("create_auto_scaling_group", CREATE, "ValidationError",
+         "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, InstanceId or "
+         "MixedInstancesPolicy parameter."),
+        ("create_auto_scaling_group", {**TEMPLATE, "AutoScalingGroupName": "n", "MinSize": 0, "MaxSize": 1},
+         "ValidationError", "At least one Availability Zone or VPC Subnet is required."),
+        ("create_auto_scaling_group", {**CREATE, **TEMPLATE, "MinSize": 2}, "ValidationError",
+         "Max bound, 1, must be greater than or equal to min bound, 2"),
+        ("create_auto_scaling_group", {**CREATE, **TEMPLATE, "MinSize": 4, "MaxSize": 10, "DesiredCapacity": 2},
+         "ValidationError", "Desired capacity:2 must be between the specified min size:4 and max size:10"),
+        ("create_auto_scaling_group", {**CREATE, "LaunchConfigurationName": "no"}, "ValidationError",
+         "Launch configuration name not found - Launch configuration no not found"),
+        ("set_desired_capacity", {"AutoScalingGroupName": "g", "DesiredCapacity": 11}, "ValidationError",
+         "New SetDesiredCapacity value 11 is above max value 10 for the AutoScalingGroup."),
+        ("set_desired_capacity", {"AutoScalingGroupName": "no", "DesiredCapacity": 1}, "ValidationError",
+         "AutoScalingGroup name not found - AutoScalingGroup no not found"),
+        ("create_or_update_tags", {"Tags": [{"ResourceId": "no", "Key": "k"}]}, "ValidationError",
+         "AutoScalingGroup not found - AutoScaling Group no not found"),
+        ("delete_launch_configuration", {"LaunchConfigurationName": "no"}, "ValidationError",
+         "Launch configuration name not found - Launch configuration no not found"),
+        ("create_launch_configuration", {"LaunchConfigurationName": "c", "ImageId": "ami-12345678"}, "ValidationError",
+         "Valid requests must contain either the InstanceID parameter or both the ImageId and InstanceType "
+         "parameters."),
+        ("delete_scheduled_action", {"AutoScalingGroupName": "g", "ScheduledActionName": "no"}, "ValidationError",
+         "Scheduled action name not found"),
+        ("set_instance_protection",
+         {"AutoScalingGroupName": "g", "InstanceIds": ["i-12345678"], "ProtectedFromScaleIn": True},
+         "ValidationError", "The instance i-12345678 is not part of Auto Scaling group g."),
+        ("terminate_instance_in_auto_scaling_group",
+         {"InstanceId": "i-12345678", "ShouldDecrementDesiredCapacity": True}, "ValidationError",
+         "Instance Id not found - No managed instance found for instance ID i-12345678"),
+    ],
+)  # fmt: skip
+def test_refusals(elba: Harness, operation: str, parameters: dict[str, Any], code: str, message: str) -> None:
+    running(elba, 0)
+    assert elba.refused(operation, **parameters) == (code, message)
+
+
+def test_launch_configurations(elba: Harness) -> None:
+    image = next(iter(elba.images()))
+    elba.asg.create_launch_configuration(LaunchConfigurationName="c", ImageId=image, InstanceType="t3.micro")
+    elba.create(minimum=1, LaunchConfigurationName="c")
+    elba.advance(60)
+    (instance,) = elba.described()["Instances"]
+    assert (instance["LaunchConfigurationName"], instance["LifecycleState"]) == ("c", "InService")
+    assert "LaunchTemplate" not in instance
+    code, message = elba.refused("delete_launch_configuration", LaunchConfigurationName="c")
+    assert (code, message) == (
+        "ResourceInUse",
+        "Cannot delete launch configuration c because it is attached to AutoScalingGroup g",
+    )
+    (shown,) = elba.asg.describe_launch_configurations()["LaunchConfigurations"]
+    assert (shown["InstanceMonitoring"], shown["KernelId"], shown["UserData"]) == ({"Enabled": True}, "", "")
+
+
+def test_tags_go_to_instances(elba: Harness) -> None:
+    tags = [{"Key": "a", "Value": "1", "PropagateAtLaunch": True}, {"Key": "b", "Value": "2"}]
+    running(elba, 1, Tags=tags)
+    (instance,) = elba.instances()
+    assert instance.tags["a"] == "1"
+    assert "b" not in instance.tags
+    assert instance.tags["aws:autoscaling:groupName"] == "g"
+    assert instance.tags["aws:ec2launchtemplate:version"] == "1"
+    elba.asg.delete_tags(Tags=[{"ResourceId": "g", "ResourceType": "auto-scaling-group", "Key": "a"}])
+    found = elba.asg.describe_tags(Filters=[{"Name": "auto-scaling-group", "Values": ["g"]}])["Tags"]
+    assert [t["Key"] for t in found] == ["b"]
+
+
+def test_pages(elba: Harness) -> None:
+    for number in range(3):
+        elba.create(f"g{number}", minimum=0)
+    first = elba.asg.describe_auto_scaling_groups(MaxRecords=2)
+    assert [g["AutoScalingGroupName"] for g in first["AutoScalingGroups"]] == ["g0", "g1"]
+    second = elba.asg.describe_auto_scaling_groups(MaxRecords=2, NextToken=first["NextToken"])
+    assert [g["AutoScalingGroupName"] for g in second["AutoScalingGroups"]] == ["g2"]
+    assert "NextToken" not in second
+    assert elba.refused("describe_auto_scaling_groups", NextToken="x")[0] == "InvalidNextToken"
