@@ -334,6 +334,10 @@ class Compiler:
             return bool(self._targets_of_instance.get(key[1:]))
         return key.kind in _KINDS
 
+    def targets_of_instance(self, instance: Key) -> set[Key]:
+        """The targets, in groups in use, that an instance is."""
+        return self._targets_of_instance.get(instance[1:], set())
+
     @staticmethod
     def _balancer_of(key: Key) -> Key | None:
         """The load balancer whose compiled form a changed resource is part of."""

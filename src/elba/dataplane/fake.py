@@ -58,6 +58,7 @@ class _Health:
     successes: int = 0
     failures: int = 0
     since: float = 0.0
+    due_at: float = 0.0
 
     def report(self) -> HealthReport:
         return HealthReport(
@@ -90,6 +91,7 @@ class _Node:
     sequence: int = 0
     full: bool = True
     carried: dict[tuple[str, ...], float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
 
 class FakeNodes:
@@ -162,6 +164,10 @@ class FakeNodes:
             self._load(node, node.wanted)
         else:
             self._stop(node)
+
+    def set_problems(self, place: Place, *problems: str) -> None:
+        """What stands wrong at a node, as "cannot bind 127.16.0.4:80: Permission denied"; it goes into its reports."""
+        self._node(place).problems = list(problems)
 
     def refuse_next(self, reason: str) -> None:
         """The next configuration is refused."""
@@ -293,6 +299,7 @@ class FakeNodes:
     # ── health checks ────────────────────────────────────────────────────────────────────────────────
 
     def _plan(self, node: _Node, key: tuple[str, str], at: float) -> None:
+        node.health[key].due_at = at
         heapq.heappush(node.due, (at, next(self._sequence), key))
 
     def _arm(self, node: _Node) -> None:
@@ -314,7 +321,7 @@ class FakeNodes:
         while node.due and node.due[0][0] <= now:
             at, _, key = heapq.heappop(node.due)
             seen = node.health.get(key)
-            if seen is None:
+            if seen is None or seen.due_at != at:  # gone, or gone and back
                 continue
             if seen.group.health_check.enabled and seen.target.state == "active" and self._check(seen):
                 changed.append(seen.report())
@@ -369,6 +376,7 @@ class FakeNodes:
             targets=traffic.target_reports(),
             health=[seen.report() for seen in node.health.values()] if node.full else changed,
             full_health=node.full,
+            problems=node.problems,
             zones_up=[p.zone for p, n in self._nodes.items() if n.up and p.region == node.place.region],
         )
         node.full = node.full and not self._listeners

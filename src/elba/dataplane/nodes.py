@@ -87,8 +87,6 @@ class NodeFleet:
         for entry in report.health:
             if entry.state in ("healthy", "unhealthy"):
                 self._health[(entry.target_group, entry.target)] = entry.state
-        for problem in report.problems:
-            log.debug("node problem", extra={"resource": place.zone, "cause": problem})
         for listener in self._listeners:
             listener(place, report)
 

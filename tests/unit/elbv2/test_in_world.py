@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError, WaiterError
 
 from elba.dataplane.interface import Place
 from elba.ec2.resources import Subnet, Vpc
-from elba.elbv2.resources import TargetHealth
+from elba.elbv2.resources import LoadBalancer, TargetHealth
 from elba.testing.world import World
 
 ZONES = [Place("us-east-1", f"us-east-1{letter}") for letter in "abc"]
@@ -282,3 +282,69 @@ def test_metrics_of_a_minute(shop: Shop) -> None:
     assert shop.statistic("RequestCount", "Sum", LoadBalancer=lb)[-1] == 0  # always reported
     assert shop.statistic("HealthyHostCount", "Minimum", LoadBalancer=lb, TargetGroup=tg)[-1] == 2
     assert shop.statistic("UnHealthyHostCount", "Maximum", LoadBalancer=lb, TargetGroup=tg)[-1] == 1
+
+
+def test_an_address_that_cannot_be_bound_shows(shop: Shop) -> None:
+    shop.world.settle()
+    address = shop.world.store.view.all(LoadBalancer)[0].zones[1].host_address
+    shop.world.nodes.set_problems(ZONES[1], f"cannot bind {address}:80: Permission denied", "something else")
+    shop.world.advance(25)
+    assert shop.state() == {
+        "Code": "active_impaired",
+        "Reason": f"Zone us-east-1b: cannot bind {address}:80: Permission denied",
+    }
+    shop.world.nodes.set_problems(ZONES[1])
+    shop.world.advance(25)
+    assert shop.state() == {"Code": "active"}
+
+
+# ── instances as targets ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def instances(shop: Shop) -> list[str]:
+    """Two running instances, healthy targets of an instance group of the shop."""
+    ec2 = shop.world.boto3("ec2")
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    launched = ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=2, MaxCount=2)["Instances"]
+    ids: list[str] = [instance["InstanceId"] for instance in launched]
+    shop.group = shop.elb.create_target_group(Name="i", Protocol="HTTP", Port=80, VpcId=shop.vpc)["TargetGroups"][0][
+        "TargetGroupArn"
+    ]
+    shop.elb.modify_listener(
+        ListenerArn=shop.listener, DefaultActions=[{"Type": "forward", "TargetGroupArn": shop.group}]
+    )
+    shop.world.advance(15)
+    shop.register(*ids)
+    shop.world.until(lambda: set(shop.health().values()) == {"healthy"}, 60)
+    return ids
+
+
+def test_a_stopped_instance_is_unused_and_starts_anew(shop: Shop, instances: list[str]) -> None:
+    ec2 = shop.world.boto3("ec2")
+    ec2.stop_instances(InstanceIds=instances[:1])
+    assert shop.health() == {instances[0]: "unused", instances[1]: "healthy"}
+    shop.world.advance(60)
+    assert shop.health() == {instances[0]: "unused", instances[1]: "healthy"}
+    assert len(shop.world.nodes.configuration(ZONES[0]).target_groups[0].targets) == 1
+    ec2.start_instances(InstanceIds=instances[:1])
+    shop.world.advance(2)
+    assert shop.health()[instances[0]] == "initial"
+    shop.world.until(lambda: shop.health()[instances[0]] == "healthy", 60)
+
+
+def test_a_terminated_instance_is_deregistered(shop: Shop, instances: list[str]) -> None:
+    shop.world.boto3("ec2").terminate_instances(InstanceIds=instances[:1])
+    assert shop.health() == {instances[0]: "unused", instances[1]: "healthy"}
+    shop.world.advance(30)
+    assert shop.health() == {instances[1]: "healthy"}
+
+
+def test_an_instance_terminated_while_nobody_looked(shop: Shop, instances: list[str]) -> None:
+    shop.world.boto3("ec2").terminate_instances(InstanceIds=instances[:1])
+    shop.world.crash()
+    shop.world.loop.advance(60)
+    shop.world.restart()
+    shop.elb = shop.world.boto3("elbv2")
+    shop.world.advance(30)
+    assert shop.health() == {instances[1]: "healthy"}

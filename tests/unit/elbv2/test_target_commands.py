@@ -90,9 +90,13 @@ def test_a_terminated_instance_is_forgotten(account: AnAccount) -> None:
     group, instance, other = in_use(account), account.instance(), account.instance()
     register(account, group, instance, other)
     record(account, group, f"{instance}:80", "healthy")
+    account.set_instance(instance, "stopped")
+    account.do(commands.forget_instance, instance_id=instance)
+    assert list(account.health(group)) == [f"{instance}:80", f"{other}:80"]
+    assert account.all(TargetHealth) == []
+    account.set_instance(instance, "terminated")
     account.do(commands.forget_instance, instance_id=instance)
     assert list(account.health(group)) == [f"{other}:80"]
-    assert account.all(TargetHealth) == []
 
 
 def test_a_zone_that_is_not_enabled(account: AnAccount) -> None:

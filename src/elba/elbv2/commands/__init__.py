@@ -8,7 +8,7 @@ from elba.elbv2.commands.attributes import (
     modify_load_balancer_attributes,
     modify_target_group_attributes,
 )
-from elba.elbv2.commands.health import GroupHealth, Seen, describe_target_health, record_health
+from elba.elbv2.commands.health import OUT_OF_SERVICE, GroupHealth, Seen, describe_target_health, record_health
 from elba.elbv2.commands.listeners import (
     add_listener_certificates,
     create_listener,
@@ -32,6 +32,7 @@ from elba.elbv2.commands.target_groups import create_target_group, delete_target
 from elba.elbv2.commands.targets import deregister_targets, end_draining, forget_instance, register_targets
 
 __all__ = [
+    "OUT_OF_SERVICE",
     "GroupHealth",
     "Seen",
     "add_listener_certificates",

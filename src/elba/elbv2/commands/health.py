@@ -50,19 +50,20 @@ HEALTH_CHECK_DISABLED = {
     "reason": "Target.HealthCheckDisabled",
     "description": "Health checks are disabled",
 }
-_STATE_OF_INSTANCE = {
+OUT_OF_SERVICE = {
     "stopping": "stopped",
     "stopped": "stopped",
     "shutting-down": "terminated",
     "terminated": "terminated",
 }
+"""What an instance that is going or gone is said to be."""
 
 
 def _invalid_state(state: str) -> dict[str, str]:
     return {
         "state": "unused",
         "reason": "Target.InvalidState",
-        "description": f"Target is in the {_STATE_OF_INSTANCE[state]} state",
+        "description": f"Target is in the {OUT_OF_SERVICE[state]} state",
     }
 
 
@@ -86,7 +87,7 @@ class GroupHealth:
             instance = view.get(Instance, group.account, group.region, target.target_id)
             if instance is None:
                 return _invalid_state("terminated")
-            if instance.state in _STATE_OF_INSTANCE:
+            if instance.state in OUT_OF_SERVICE:
                 return _invalid_state(instance.state)
             zone = instance.availability_zone
         else:

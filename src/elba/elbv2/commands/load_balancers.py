@@ -397,11 +397,16 @@ def modify_capacity_reservation(tx: Transaction, call: Call, request: Request) -
 
 
 def set_load_balancer_state(tx: Transaction, call: Call, request: Request) -> Answer:
-    """What the zone nodes say of load balancers that are being provisioned: `load_balancer_arns`, `state_code`,
-    `state_reason`. One that has left `provisioning` or is gone stays as it is."""
+    """What the zone nodes say of load balancers: `load_balancer_arns`, `state_code`, `state_reason`.
+
+    From `provisioning` one becomes `active` or `failed`; from then on only `active` and `active_impaired` alternate.
+    """
+    after = ("active", "failed"), ("active", "active_impaired")
     for arn in request["load_balancer_arns"]:
         balancer = tx.get(LoadBalancer, call.account, call.region, arn)
-        if balancer is not None and balancer.state_code == "provisioning":
+        if balancer is None or balancer.state_code == "failed":
+            continue
+        if request["state_code"] in after[balancer.state_code != "provisioning"]:
             tx.put(
                 msgspec.structs.replace(
                     balancer, state_code=request["state_code"], state_reason=request.get("state_reason", "")

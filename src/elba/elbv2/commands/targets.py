@@ -219,11 +219,15 @@ def end_draining(tx: Transaction, call: Call, request: Request) -> Answer:
 
 
 def forget_instance(tx: Transaction, call: Call, request: Request) -> Answer:
-    """Takes a terminated instance out of every target group it is registered with."""
+    """Takes a terminated instance out of every target group; of a stopped one forgets the health only, so that it
+    starts as a new target would."""
+    instance = tx.get(Instance, call.account, call.region, request["instance_id"])
+    gone = instance is None or instance.state == "terminated"
     for target in tx.all(Target, call.account, call.region):
         if target.target_id == request["instance_id"]:
             _forget_health(tx, target)
-            tx.delete(target)
+            if gone:
+                tx.delete(target)
     return {}
 
 
