@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
-from elba.compute.interface import InstanceSpec, NoCapacity, Permanent, Power, ProviderError
+from elba.compute.interface import InstanceSpec, NoCapacity, NotFound, Permanent, Power, ProviderError
 from elba.compute.process import ProcessProvider
 from elba.testing.provider_contract import ContractBench, ProviderContract, Scenario
 
@@ -77,7 +78,7 @@ def a_spec(number: int = 1, **changes: Any) -> InstanceSpec:
 Story = Callable[[ContractBench], Awaitable[None]]
 
 
-def run_story(directory: Path, story: Story, **options: Any) -> None:
+def run_story(directory: Path, story: Story, runner: Callable[[Any], None] = asyncio.run, **options: Any) -> None:
     options = {"grace_seconds": 1.0} | options
 
     async def whole() -> None:
@@ -110,7 +111,7 @@ def run_story(directory: Path, story: Story, **options: Any) -> None:
                 await asyncio.sleep(0.02)
             await bench.provider.close()
 
-    asyncio.run(whole())
+    runner(whole())
 
 
 class TestProcessProvider(ProviderContract):
@@ -435,6 +436,33 @@ def test_an_image_holds_the_files_and_user_data_runs_in_its_instances(directory:
         await until(lambda: (root_of(directory, other) / "copied").exists())
 
     run_story(directory, story)
+
+
+def test_a_tool_beside_the_control_plane_runs_commands_and_touches_nothing_else(directory: Path) -> None:
+    async def story(bench: ContractBench) -> None:
+        spec = await bench.launched()
+        beside = ProcessProvider(directory)
+        assert await beside.run(spec.instance_id, ["touch", "here"]) > 0
+        with pytest.raises(NotFound):
+            await beside.run("i-absent", ["true"])
+        await beside.close()
+        await until(lambda: (root_of(directory, spec) / "here").exists())
+        await bench.until(spec.instance_id, Power.RUNNING)
+
+    run_story(directory, story)
+
+
+def test_on_uvloop(directory: Path) -> None:
+    async def story(bench: ContractBench) -> None:
+        spec = await bench.launched()
+        await answers(spec)
+        await bench.kill(spec.instance_id)
+        await bench.until(spec.instance_id, Power.STOPPED)
+        await bench.provider.start(spec)
+        await bench.provider.stop(spec.instance_id)
+        await bench.until(spec.instance_id, Power.STOPPED)
+
+    run_story(directory, story, runner=uvloop.run)
 
 
 def test_run_says_what_cannot_be_executed(directory: Path) -> None:

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 STARTS_AT_ONCE = 4
+START_SECONDS = 20.0
 LATE_SECONDS = 2.0
 """How much longer than the grace a supervisor may take to stop before it is killed."""
 LOOK_SECONDS = 0.02
@@ -98,7 +99,9 @@ class ProcessProvider:
     async def launch(self, spec: InstanceSpec) -> None:
         await self._open()
         known = self._instances.get(spec.instance_id)
-        if known is not None and (known.starting or known.ending or known.link or known.directory.launched):
+        if known is not None and (known.starting or known.ending or await self._reconnected(known)):
+            return
+        if known is not None and known.directory.launched:
             return
         self._require_capacity(spec)
         directory = InstanceDirectory(self._instances_directory / spec.instance_id)
@@ -114,7 +117,7 @@ class ProcessProvider:
 
     async def start(self, spec: InstanceSpec) -> None:
         instance = await self._require(spec.instance_id)
-        if instance.link or instance.starting or instance.ending:
+        if instance.starting or instance.ending or await self._reconnected(instance):
             return
         if instance.spec is None:
             raise NotFound(f"the directory of {spec.instance_id} is damaged")
@@ -273,6 +276,12 @@ class ProcessProvider:
             await asyncio.to_thread(self._sweep, instance)
         elif directory.told_to_stop:
             instance.ending = self._background(self._end(instance, self._grace_seconds))
+
+    async def _reconnected(self, instance: _Instance) -> bool:
+        """Whether there is a link: now, or again after an attempt to start it was given up too early."""
+        if instance.link is None and lock_holder(instance.directory.path) is not None:
+            instance.link = await Link.open(instance.directory.path, lambda: self._link_ended(instance))
+        return instance.link is not None
 
     def _observed(self, instance: _Instance) -> ObservedInstance:
         id_ = instance.directory.instance_id
