@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 MINUTE = 60
 SHORT = 10
 LAG_SETTING = "alarm_lag_seconds"
-REPORT_SECONDS = 1.5
-"""Real seconds in which the reports of a minute have come in after its end."""
+REPORT_SECONDS = 2.5
+"""Real seconds after a minute's end in which its metrics are published: the nodes' come two reports after it."""
 REPEAT_LEAST_SECONDS = 50.0
 """A scaling policy is invoked again in the first pass that is about a minute after the change, not sooner."""
 PRUNE_SECONDS = 3600
@@ -132,7 +132,7 @@ class AlarmEvaluator:
             return None
         repeat = tuple(
             arn
-            for arn in actions_of(alarm, alarm.state_value)
+            for arn in dict.fromkeys(actions_of(alarm, alarm.state_value))
             if service_of(arn) == "autoscaling" and (alarm.arn, arn) not in pending
         )
         if not repeat:
@@ -197,6 +197,7 @@ NOT_BUILT = {
     "sns": "SNS is not part of this Elba",
     "lambda": "Lambda is not part of this Elba",
     "ssm": "Systems Manager OpsItems are not part of this Elba",
+    "aiops": "Investigations are not part of this Elba",
     "ssm-incidents": "Incident Manager is not part of this Elba",
 }
 """Actions that are stored and shown but that nothing here can carry out: they end as Failed, with this reason."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
 from elba.cloudwatch import commands
 from elba.cloudwatch import operations as api
-from elba.cloudwatch.resources import Alarm
+from elba.cloudwatch.resources import Alarm, AlarmAction
 from elba.errors import ApiError
+from elba.store.interface import Transaction
 from tests.unit.cloudwatch.bench import ACCOUNT, LAG, POLICY, REGION, TOPIC, Bench
 
 
@@ -428,15 +430,29 @@ def test_record_action_writes_history_once(bench: Bench) -> None:
     minutes(bench, 9.0)
     (action,) = bench.actions()
 
-    async def record() -> None:
-        for error in ("No step adjustment found", None):
-            await bench.store.write(lambda tx, e=error: commands.record_action(tx, bench.call(), action, e), "t")  # type: ignore[misc] # lambda default
-
-    bench.loop.run(record())
+    for error in ("No step adjustment found", None):
+        bench.loop.run(bench.store.write(partial(record, bench, action, error), "t"))
     assert bench.actions() == []
     assert summaries(bench, history_item_type="Action") == [
         f'Failed to execute action {POLICY}. Received error: "No step adjustment found"'
     ]
+
+
+def test_a_repetition_is_written_down_only_if_it_ends_otherwise(bench: Bench) -> None:
+    put_alarm(bench, alarm_actions=[POLICY, POLICY])
+    for error in (None, None, "No step adjustment found", "No step adjustment found", None):
+        minutes(bench, 9.0)
+        (action,) = bench.actions()
+        bench.loop.run(bench.store.write(partial(record, bench, action, error), "t"))
+    done, failed = (
+        f"Successfully executed action {POLICY}",
+        f'Failed to execute action {POLICY}. Received error: "No step adjustment found"',
+    )
+    assert summaries(bench, history_item_type="Action") == [done, failed, done]
+
+
+def record(bench: Bench, action: AlarmAction, error: str | None, tx: Transaction) -> None:
+    commands.record_action(tx, bench.call(), action, error)
 
 
 def test_actions_of_services_that_are_not_built_end_as_failed() -> None:

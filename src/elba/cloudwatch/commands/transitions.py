@@ -157,7 +157,7 @@ def emit_actions(tx: Transaction, call: Call, alarm: AnyAlarm, old_state: str) -
     """Ask for the actions of the alarm's present state, unless its actions are disabled."""
     if not alarm.actions_enabled:
         return
-    for arn in actions_of(alarm, alarm.state_value):
+    for arn in dict.fromkeys(actions_of(alarm, alarm.state_value)):
         emit_action(tx, call, alarm, old_state, arn)
 
 
@@ -202,7 +202,8 @@ def drop_actions(tx: Transaction, call: Call, names: set[str]) -> None:
 def record_action(tx: Transaction, call: Call, action: AlarmAction, error: str | None = None) -> None:
     """An action was carried out, or failed for the reason `error`: history item written, action deleted.
 
-    A second record of the same action changes nothing.
+    A second record of the same action changes nothing. A repetition that ends as the one before is not written down
+    again: a policy invoked each minute would fill the history.
     """
     if tx.get(AlarmAction, action.account, action.region, action.id) is None:
         return
@@ -212,6 +213,8 @@ def record_action(tx: Transaction, call: Call, action: AlarmAction, error: str |
         summary = f"Successfully executed action {action.action_arn}"
     else:
         summary = f'Failed to execute action {action.action_arn}. Received error: "{error}"'
+    if action.repeated and summary == _last_outcome(tx, action):
+        return
     data: dict[str, object] = {
         "version": "1.0",
         "actionState": "Succeeded" if error is None else "Failed",
@@ -222,3 +225,11 @@ def record_action(tx: Transaction, call: Call, action: AlarmAction, error: str |
         data["error"] = error
     type_ = "MetricAlarm" if alarm is None else alarm_type(alarm)
     add_history(tx, call, action.alarm_name, type_, "Action", summary, data)
+
+
+def _last_outcome(tx: Transaction, action: AlarmAction) -> str | None:
+    """Summary of the alarm's newest history item of that action."""
+    items = tx.children(AlarmHistoryItem, action.account, action.region, action.alarm_name)
+    return next(
+        (i.summary for i in reversed(items) if i.item_type == "Action" and action.action_arn in i.summary), None
+    )

@@ -52,10 +52,11 @@ _EC2_ACTION = re.compile(
     r"|swf:[a-z0-9-]+:\d{12}:action/actions/AWS_EC2\.InstanceId\.(?:Stop|Terminate|Reboot|Recover)/1\.0)"
 )
 _OTHER_ACTIONS = {
-    "autoscaling": re.compile(r"scalingPolicy:.+:autoScalingGroupName/.+:policyName/.+"),
+    "autoscaling": re.compile(r"scalingPolicy:.+:policyName/.+"),
     "sns": re.compile(r"[A-Za-z0-9_.-]+"),
     "lambda": re.compile(r"function:.+"),
     "ssm": re.compile(r"opsitem:.+"),
+    "aiops": re.compile(r"investigation-group/.+"),
     "ssm-incidents": re.compile(r"response-plan/.+"),
 }
 
@@ -82,8 +83,6 @@ def require_actions(call: Call, request: Request, *, composite: bool) -> dict[st
         arns = list(request.get(member) or ())
         if len(arns) > ACTIONS_MOST:
             raise validation_error(f"An alarm can have at most {ACTIONS_MOST} actions for one state.")
-        if len(set(arns)) < len(arns):
-            raise validation_error("Duplicate actions are not allowed.")
         for arn in arns:
             _require_action(call, arn, composite, member)
         result[member] = arns
