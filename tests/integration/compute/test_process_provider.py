@@ -7,11 +7,13 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import uvloop
 
@@ -463,6 +465,54 @@ def test_on_uvloop(directory: Path) -> None:
         await bench.until(spec.instance_id, Power.STOPPED)
 
     run_story(directory, story, runner=uvloop.run)
+
+
+CONTROL_PLANE = """
+import asyncio, sys, msgspec
+from pathlib import Path
+from elba.compute.interface import InstanceSpec
+from elba.compute.process import ProcessProvider
+
+async def main():
+    provider = ProcessProvider(Path(sys.argv[1]))
+    spec = msgspec.json.decode(sys.argv[2], type=InstanceSpec)
+    await provider.launch(spec)
+    print(provider.supervisor_pid(spec.instance_id), flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+def test_instances_survive_the_sudden_death_of_the_control_plane(directory: Path, mode: dict[str, bool]) -> None:
+    async def story(bench: ContractBench) -> None:
+        spec = a_spec(user_data=b"#!/bin/sh\necho x >>$HOME/count")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            CONTROL_PLANE,
+            str(directory),
+            msgspec.json.encode(spec).decode(),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        pid = int(await asyncio.wait_for(process.stdout.readline(), WAIT_SECONDS))
+        process.kill()
+        await process.wait()
+        await answers(spec)
+        assert isinstance(bench.provider, ProcessProvider)
+        await bench.until(spec.instance_id, Power.RUNNING)
+        assert bench.provider.supervisor_pid(spec.instance_id) == pid
+        await bench.provider.launch(spec)
+        await bench.sleep(0.1)
+        assert bench.provider.supervisor_pid(spec.instance_id) == pid
+        assert (root_of(directory, spec) / "count").read_text() == "x\n"
+        await bench.provider.stop(spec.instance_id)
+        found = await bench.until(spec.instance_id, Power.STOPPED)
+        assert found is not None
+        assert not found.exited
+
+    run_story(directory, story, **mode)
 
 
 def test_run_says_what_cannot_be_executed(directory: Path) -> None:

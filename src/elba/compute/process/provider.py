@@ -329,7 +329,12 @@ class ProcessProvider:
                     start_new_session=True,
                     env={},
                 )
-                status = await process.wait()
+                try:
+                    status = await asyncio.wait_for(process.wait(), START_SECONDS)
+                except TimeoutError:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
+                    raise Transient(f"{spec.instance_id}: no supervisor within {START_SECONDS} s") from None
                 complaints.seek(0)
                 problem = complaints.read(4096).decode(errors="replace")
             # 3: the supervisor that a control plane before us started.
