@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -44,6 +45,9 @@ Load = Callable[[float], float]
 
 FIRST_CHECK_SECONDS = 1.0
 """How long after its registration a target is checked first."""
+
+
+APPLIES_KEPT = 1000
 
 
 @dataclass(slots=True)
@@ -125,8 +129,8 @@ class FakeNodes:
         self._refusals: list[str] = []
         self._sequence = itertools.count()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.applies: list[tuple[Place, Configuration]] = []
-        """Every configuration a node took, in order."""
+        self.applies: deque[tuple[Place, Configuration]] = deque(maxlen=APPLIES_KEPT)
+        """The configurations nodes took last, in order."""
 
     # ── what a test says ─────────────────────────────────────────────────────────────────────────────
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from elba import __version__
 from elba.clock import Clock
 from elba.dataplane.delta import diff
 from elba.dataplane.interface import Configuration, NodeAway, NodeRefused, Place, ReportListener
@@ -131,6 +132,7 @@ class _Supervised:
         """What the node has acknowledged on this connection; None = nothing yet."""
         self._version = 0
         self._answer: asyncio.Future[Ack | Nack] | None = None
+        self._renewed = False
 
     @property
     def up(self) -> bool:
@@ -227,20 +229,47 @@ class _Supervised:
     async def _connect(self) -> Link:
         """A link to the running node, else to one that is started now. Raises: LinkBroken, UserError, OSError."""
         try:
-            return await Link.connect(self._home.socket)
+            link = await Link.connect(self._home.socket)
         except LinkBroken:
-            pass
+            return await self._start()
+        if link.hello.program_version == __version__ or self._renewed:
+            return link
+        return await self._renew(link)
+
+    async def _start(self) -> Link:
         status = self._home.reap()
         if status is not None:
             log.warning("node ended", extra={"resource": self._place.zone, "status": status})
         if not self._home.started_here:
             pid = self._home.start(find_program())
-            log.info("node started", extra={"resource": self._place.zone, "pid": pid})
+            log.info("node started", extra={"resource": self._place.zone, "node_process": pid})
+        return await self._connected_to(0)
+
+    async def _renew(self, link: Link) -> Link:
+        """Replace a node of another version by one of ours, which takes its sockets over; tried once.
+
+        Raises: LinkBroken, UserError, OSError.
+        """
+        self._renewed = True
+        await link.close()
+        pid = self._home.start(find_program(), takeover=True)
+        log.info(
+            "node of another version is replaced",
+            extra={"resource": self._place.zone, "version": link.hello.program_version, "node_process": pid},
+        )
+        return await self._connected_to(pid)
+
+    async def _connected_to(self, pid: int) -> Link:
+        """A link to the node just started, once it answers; to none but process `pid`, if it is given."""
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         while True:
             await asyncio.sleep(0.01)
             try:
-                return await Link.connect(self._home.socket)
+                link = await Link.connect(self._home.socket)
+                if pid in (0, link.hello.pid):
+                    return link
+                await link.close()
+                raise LinkBroken(f"process {link.hello.pid} still answers")
             except LinkBroken as broken:
                 if (status := self._home.reap()) is not None:
                     raise LinkBroken(f"it ended with status {status}; see {self._home.log_file}") from broken

@@ -70,11 +70,16 @@ class NodeHome:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder / "control.sock"
 
-    def start(self, program: Path) -> int:
-        """Start the node in a session of its own; its process id. It outlives this process."""
+    def start(self, program: Path, *, takeover: bool = False) -> int:
+        """Start the node in a session of its own; its process id. It outlives this process.
+
+        `takeover`: it replaces the one that runs, which hands its listening sockets over.
+        """
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.bound_log()
         arguments = [str(program), "--id", self.zone, "--control", str(self.socket), "--data-dir", str(self.directory)]
+        if takeover:
+            arguments.append("--takeover")
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._child = os.posix_spawn(
             program,

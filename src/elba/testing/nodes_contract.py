@@ -38,8 +38,11 @@ CHECK = HealthCheck(interval_seconds=5, timeout_seconds=2, healthy_threshold=2, 
 class NodesKit(Protocol):
     """An implementation with the world around it, which a test may disturb."""
 
-    nodes: Nodes
-    clock: Clock
+    @property
+    def nodes(self) -> Nodes: ...
+
+    @property
+    def clock(self) -> Clock: ...
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
 

@@ -14,6 +14,7 @@ from elba.dataplane.nodes import NodeFleet
 from elba.dataplane.program import LOG_BYTES_MOST, NodeHome
 from elba.testing.nodes_contract import GROUP, PLACE, Reports, configuration, until
 from tests.integration.dataplane.kit import RealKit
+from tests.integration.dataplane.stack import fetch
 
 pytestmark = pytest.mark.integration
 
@@ -135,5 +136,39 @@ def test_a_program_that_cannot_start_is_said(kit: RealKit, monkeypatch: pytest.M
         monkeypatch.undo()
         await asyncio.sleep(0)
         await until(kit, lambda: kit.nodes.up(PLACE), "a program that works", 400)
+
+    kit.run(scenario())
+
+
+def test_a_node_of_another_version_is_replaced_without_refusing_anybody(
+    kit: RealKit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        reports = Reports(kit.nodes)
+        target = kit.serving_target()
+        wanted = configuration(kit, target)
+        address = wanted.load_balancers[0].addresses[0].address
+        await kit.nodes.apply(PLACE, wanted)
+        await until(kit, lambda: reports.health.get(target.key) == "healthy", "healthy")
+        await kit.nodes.close()
+        home = NodeHome(kit.directory, PLACE.zone)
+        pid = home.process_id()
+        statuses: list[int] = []
+        stop = asyncio.Event()
+
+        async def requests() -> None:
+            while not stop.is_set():
+                statuses.append((await fetch(address, 8080))[0])
+
+        traffic = asyncio.create_task(requests())
+        monkeypatch.setattr("elba.dataplane.nodes.__version__", "another")
+        nodes = kit.reopen()
+        await nodes.apply(PLACE, wanted)
+        assert home.process_id() not in (0, pid)
+        await kit.clock.sleep(5)
+        stop.set()
+        await traffic
+        assert set(statuses) == {200}
+        assert len(statuses) > 10
 
     kit.run(scenario())

@@ -81,8 +81,9 @@ def counted(fake_kit: FakeKit, seconds: float, requests_per_second: float) -> tu
     fake_kit.loop.advance(seconds)
     counters: dict[str, float] = {}
     for report in reports:
-        for entry in (*report.load_balancers, *report.targets):
-            for name, value in entry.counters.items():
+        counted = [entry.counters for entry in report.load_balancers] + [entry.counters for entry in report.targets]
+        for each in counted:
+            for name, value in each.items():
                 counters[name] = counters.get(name, 0) + value
     return counters, reports
 
