@@ -21,8 +21,11 @@ from elba.datapoints import Dimensions
 
 log = logging.getLogger(__name__)
 
-REWRITE_LEAST_BYTES = 16 * 1024 * 1024
-"""A file is not rewritten before it has grown to this, nor before it is three times what its start kept."""
+REWRITE_LEAST_BYTES = 8 * 1024 * 1024
+"""A file is rewritten when it holds so much of single contributions (and an eighth of what it keeps as states).
+
+Reading those is what a start takes time for: about 600,000 of them, two seconds. States are read as they are.
+"""
 FRAME_MOST_BYTES = 1 << 30
 RECORDS_PER_FRAME = 20_000
 _HEAD = struct.Struct("<II")
@@ -61,7 +64,8 @@ class Journal:
         self._file: BinaryIO | None = None
         self._generation = 0
         self._size = 0
-        self._kept_bytes = 0
+        self._record_bytes = 0
+        self._state_bytes = 0
         self.unfinished = False
         """True after `read` if a rewrite was under way when the last process ended."""
 
@@ -71,7 +75,9 @@ class Journal:
         files = self._files()
         for generation, file in files:
             good = 0
+            self._record_bytes = self._state_bytes = 0
             for end, frame in _frames(file):
+                self._count(end - good, bool(frame[2]))
                 good = end
                 yield frame
             size = file.stat().st_size
@@ -101,16 +107,13 @@ class Journal:
         file = self._file
         if file is None:
             raise OSError("the metric journal is not open")
-        chunks = [_frame(names, records[:RECORDS_PER_FRAME], states)]
-        chunks += [
-            _frame((), records[i : i + RECORDS_PER_FRAME], ())
-            for i in range(RECORDS_PER_FRAME, len(records), RECORDS_PER_FRAME)
+        chunks = [
+            _frame(names if i == 0 else (), records[i : i + RECORDS_PER_FRAME], ())
+            for i in range(0, max(1, len(records)), RECORDS_PER_FRAME)
         ]
-        if len(chunks) > 1 and states:
-            # A state holds the effect of all records given with it, so it has to come after them.
-            chunks[0] = _frame(names, records[:RECORDS_PER_FRAME], ())
-            chunks.append(_frame((), (), states))
-        data = b"".join(chunks)
+        # A state holds the effect of all records given with it, so it comes after them.
+        state_chunk = _frame((), (), states) if states else b""
+        data = b"".join((*chunks, state_chunk))
         try:
             written = 0
             while written < len(data):
@@ -120,18 +123,24 @@ class Journal:
             os.ftruncate(file.fileno(), self._size)
             raise
         self._size += len(data)
-        if states:
-            self._kept_bytes += len(data)
+        self._count(len(state_chunk), True)
+        self._count(len(data) - len(state_chunk), False)
+
+    def _count(self, size: int, state: bool) -> None:
+        if state:
+            self._state_bytes += size
+        else:
+            self._record_bytes += size
 
     @property
     def wants_rewrite(self) -> bool:
-        return self._size > max(REWRITE_LEAST_BYTES, 3 * self._kept_bytes)
+        return self._record_bytes > REWRITE_LEAST_BYTES + self._state_bytes // 8
 
     def rotate(self) -> None:
         """Go on in a new file. The old ones stay until `drop_old`."""
         self.close()
         self._generation += 1
-        self._kept_bytes = 0
+        self._record_bytes = self._state_bytes = 0
         self._open()
 
     def drop_old(self) -> None:
