@@ -20,8 +20,9 @@ def rebalance(turn: Turn) -> None:
         return
     if any(suspended(group, p) for p in ("AZRebalance", "Launch", "Terminate")):
         return
-    if group.surge_blocked_until > turn.now:
-        turn.look_again_at(group.surge_blocked_until)
+    blocked_until = max(group.surge_blocked_until, group.launch_not_before)
+    if blocked_until > turn.now:
+        turn.look_again_at(blocked_until)
         return
     members = turn.members()
     active = counted(members)
@@ -29,7 +30,6 @@ def rebalance(turn: Turn) -> None:
         all(m.lifecycle_state == "InService" and m.health_status == "Healthy" for m in active)
         and not any(m.activity_id for m in members)
         and sum(units(m) for m in active) == group.desired_capacity
-        and not group.launch_failures
         and not turn.surge
     )
     if not steady or not active:
@@ -52,7 +52,12 @@ def rebalance(turn: Turn) -> None:
     )
     if plan is None or group.zone_failures.get(plan.low, 0.0) > turn.now:
         return
-    turn.change(surge=plan.extra, surge_cause=sentences.rebalanced(plan.units, plan.low))
+    turn.change(
+        surge=plan.extra,
+        surge_cause=sentences.rebalanced(plan.units, plan.low),
+        launch_failures=0,
+        launch_not_before=0.0,
+    )
 
 
 def _go_on(turn: Turn) -> None:
