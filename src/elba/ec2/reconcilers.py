@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from weakref import WeakValueDictionary
 
 from msgspec.structs import replace
@@ -46,6 +47,9 @@ STEPS_AT_ONCE = 8
 
 WATCH_SECONDS = 5.0
 """Between looks at all instances (clock seconds), should the provider fail to tell of a change."""
+
+WATCH_LEAST_SECONDS = 0.5
+"""The world's time: a clock that runs fast does not make looking cheaper."""
 
 
 def build(parts: Parts) -> list[Reconciler | Ticker]:
@@ -279,7 +283,7 @@ class InstanceWatcher:
             change = asyncio.ensure_future(self._provider.next_change())
             try:
                 await self.look()
-                await asyncio.wait({change}, timeout=WATCH_SECONDS / self._clock.scale)
+                await asyncio.wait({change}, timeout=max(WATCH_LEAST_SECONDS, WATCH_SECONDS / self._clock.scale))
                 if change.done():
                     change.result()
             finally:
@@ -289,16 +293,22 @@ class InstanceWatcher:
         """Reconcile every instance whose recorded state the world contradicts."""
         observed = await self._provider.observe()
         known = {instance.id: instance for instance in self._store.view.all(Instance)}
-        for instance in list(known.values()):
-            if not _agrees(instance, world_of(observed.get(instance.id))):
-                await self._quietly(instance.id, self._reconciler.reconcile(instance.key))
-        for instance_id, found in observed.items():
-            if instance_id not in known and found.power is not Power.TERMINATED:
-                await self._quietly(instance_id, self._reconciler.reap(instance_id))
+        await asyncio.gather(
+            *(
+                self._quietly(instance.id, partial(self._reconciler.reconcile, instance.key))
+                for instance in known.values()
+                if not _agrees(instance, world_of(observed.get(instance.id)))
+            ),
+            *(
+                self._quietly(instance_id, partial(self._reconciler.reap, instance_id))
+                for instance_id, found in observed.items()
+                if instance_id not in known and found.power is not Power.TERMINATED
+            ),
+        )
 
-    async def _quietly(self, instance_id: str, work: Awaitable[object]) -> None:
+    async def _quietly(self, instance_id: str, work: Callable[[], Awaitable[object]]) -> None:
         try:
-            await work
+            await work()
         except ProviderError:
             log.warning("will look again", exc_info=True, extra={"resource": instance_id})
 

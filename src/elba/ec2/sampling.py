@@ -18,6 +18,7 @@ from elba.autoscaling.resources import Group, Member
 from elba.clock import Clock
 from elba.compute.interface import ObservedInstance, Power, Sample
 from elba.datapoints import Datapoint, Dimensions, dimensions
+from elba.ec2.instance_types import find_type
 from elba.ec2.resources import Instance
 from elba.parts import Parts
 from elba.store.interface import Transaction, View
@@ -36,6 +37,7 @@ UNITS = {
     "DiskWriteBytes": "Bytes",
     "EBSReadBytes": "Bytes",
     "EBSWriteBytes": "Bytes",
+    "CPUCreditUsage": "Count",
     "MetadataNoToken": "Count",
     "StatusCheckFailed": "Count",
     "StatusCheckFailed_Instance": "Count",
@@ -102,6 +104,16 @@ def metrics_of(instance: Instance, usage: Usage) -> dict[str, float]:
     if not instance.instance_type.startswith("t2."):
         values["EBSReadBytes"] = usage.disk_read_bytes
         values["EBSWriteBytes"] = usage.disk_write_bytes
+    return values
+
+
+def _five_minutes(instance: Instance, usage: Usage) -> dict[str, float]:
+    """What is published each five minutes: all with basic monitoring, and CPU credits in any case (one is a vCPU
+    at 100 % for a minute). Balances are not kept: Elba does not throttle, as with unlimited credits."""
+    values = {} if instance.monitoring else metrics_of(instance, usage)
+    type_ = find_type(instance.instance_type)
+    if type_ is not None and type_.burstable:
+        values["CPUCreditUsage"] = usage.cpu_seconds / 60
     return values
 
 
@@ -204,7 +216,7 @@ class InstanceSampler:
         self._metrics = parts.metrics
         self._requests_without_token = requests_without_token
         self._before: dict[str, Sample] = {}
-        self._basic: dict[str, list[Usage]] = {}
+        self._minutes: dict[str, list[Usage]] = {}
         self._checks = StatusChecks()
 
     async def run(self) -> None:
@@ -230,13 +242,13 @@ class InstanceSampler:
         self._metrics.put(datapoints_of(view, detailed, minute, now))
 
         for id_, usage in usages.items():
-            if id_ in running and not running[id_].monitoring:
-                self._basic.setdefault(id_, []).append(usage)
+            self._minutes.setdefault(id_, []).append(usage)
         period = BASIC_MINUTES * MINUTE_SECONDS
         if (minute + MINUTE_SECONDS) % period == 0:
-            basic = {id_: metrics_of(running[id_], added(u)) for id_, u in self._basic.items() if id_ in running}
+            together = {id_: added(u) for id_, u in self._minutes.items() if id_ in running}
+            basic = {id_: _five_minutes(running[id_], usage) for id_, usage in together.items()}
             self._metrics.put(datapoints_of(view, basic, minute + MINUTE_SECONDS - period, now))
-            self._basic.clear()
+            self._minutes.clear()
 
         without_token = self._requests_without_token() if self._requests_without_token else {}
         checked = {

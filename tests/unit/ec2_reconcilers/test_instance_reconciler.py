@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from elba.call import Call
 from elba.compute.interface import NoCapacity, Permanent, Power, Transient
+from elba.ec2.commands.interruptions import interrupt_spot_instances, recommend_rebalance
 from elba.ec2.resources import Image, Instance, NetworkInterface
+from elba.errors import ApiError
 from elba.testing import VirtualLoop
 
 from .bench import OWNER, Bench, a_network, an_instance
@@ -220,11 +223,30 @@ def test_a_spot_interruption_comes_at_its_time() -> None:
         instance = an_instance(lifecycle="spot")
         await bench.put(*a_network(), instance)
         await bench.until(lambda: bench.get(instance).state == "running")
-        await bench.change(instance, spot_interruption_time=bench.clock.now() + 120)
-        await bench.clock.sleep(119)
+        call = Call(**OWNER, now=bench.clock.now(), ids=bench.parts.ids)
+        for _ in range(2):
+            await bench.store.write(lambda tx: interrupt_spot_instances(tx, call, [instance.id]), "test")
+            await bench.clock.sleep(0.5)
+        await bench.store.write(lambda tx: recommend_rebalance(tx, call, [instance.id]), "test")
+        assert bench.get(instance).rebalance_recommendation_time == call.now
+        await bench.clock.sleep(118)
         assert bench.get(instance).state == "running"
         await bench.until(lambda: bench.get(instance).state == "terminated", 10)
         assert state(bench, instance) == ("terminated", "Server.SpotInstanceTermination")
+
+    run(story)
+
+
+def test_only_running_spot_instances_are_interrupted() -> None:
+    async def story(bench: Bench) -> None:
+        instance = an_instance()
+        await bench.put(*a_network(), instance, an_instance(2, lifecycle="spot"))
+        await bench.until(lambda: bench.get(instance).state == "running")
+        await bench.change(an_instance(2), desired="stopped", state="stopping")
+        call = Call(**OWNER, now=bench.clock.now(), ids=bench.parts.ids)
+        for id_ in (instance.id, an_instance(2).id):
+            with pytest.raises(ApiError):
+                await bench.store.write(lambda tx, id_=id_: interrupt_spot_instances(tx, call, [id_]), "test")  # type: ignore[misc]
 
     run(story)
 

@@ -76,6 +76,7 @@ def test_detailed_monitoring_is_a_point_a_minute_at_its_start() -> None:
         await bench.clock.sleep(300)
         points = bench.metrics.named("CPUUtilization", InstanceId=instance.id)
         assert len(points) == 4
+        assert not bench.metrics.named("NetworkIn", InstanceId="i-other")
         assert all(p.timestamp % 60 == 0 and p.unit == "Percent" for p in points)
         assert [b.timestamp - a.timestamp for a, b in itertools.pairwise(points)] == [60.0] * 3
         assert points[-1].values == (pytest.approx(40.0),)
@@ -96,6 +97,8 @@ def test_basic_monitoring_is_a_point_in_five_minutes() -> None:
         points = bench.metrics.named("CPUUtilization", InstanceId=instance.id)
         assert len(points) == 2
         assert all(p.timestamp % 300 == 0 for p in points)
+        (*_, credits) = bench.metrics.named("CPUCreditUsage", InstanceId=instance.id)
+        assert credits.values == (pytest.approx(0.4 * 2 * 5),)
         assert points[-1].values == (pytest.approx(40.0),)
         assert not bench.metrics.named("CPUUtilization", ImageId="ami-1")
         checks = bench.metrics.named("StatusCheckFailed", InstanceId=instance.id)
