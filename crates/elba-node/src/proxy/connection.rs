@@ -305,3 +305,20 @@ impl<S: ClientStream> Connection<S> {
         .await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counters;
+
+    #[test]
+    fn a_connection_is_small() {
+        // what an idle connection costs beside the system's socket: the task; no buffers
+        let worker = Rc::new(Worker::new(0, Counters::new(), 1));
+        let serves = Rc::new(Serves::FrontDoor { port: 80 });
+        let (stream, _other) = tokio::io::duplex(64);
+        let connection = Connection::new(worker, stream, SocketAddr::from(([127, 0, 0, 1], 1)), serves);
+        let size = std::mem::size_of_val(&connection.run());
+        assert!(size < 2048, "{size}");
+    }
+}
