@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -310,9 +311,16 @@ class Harness:
         }
         self.write(lambda tx: cloudwatch.put_metric_alarm(tx, self.call(), request))
 
-    def fire(self, name: str, *points: float, repeated: bool = False) -> None:
-        """The alarm is in ALARM with these datapoints and invokes its actions; the group then settles."""
-        data = json.dumps({"recentDatapoints": list(points)})
+    def fire(self, name: str, *points: float, repeated: bool = False, newest: float = 0.0) -> None:
+        """The alarm is in ALARM with these datapoints and invokes its actions; the group then settles.
+
+        `newest`: when the newest datapoint's period began, if the alarm says so.
+        """
+        said: dict[str, Any] = {"recentDatapoints": list(points)}
+        if newest:
+            stamp = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+            said["evaluatedDatapoints"] = [{"timestamp": stamp, "sampleCount": 1.0, "value": points[-1]}]
+        data = json.dumps(said)
 
         def command(tx: Any) -> None:
             alarm = tx.get(Alarm, ACCOUNT, REGION, name)

@@ -111,7 +111,7 @@ def test_scale_in_behind_a_load_balancer_loses_nothing(world: World) -> None:
     world.advance(300)
     assert {
         t["TargetHealth"]["State"] for t in elbv2.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-    } == {"healthy"}  # noqa: E501
+    } == {"healthy"}
     states = autoscaling.describe_load_balancer_target_groups(AutoScalingGroupName="web")
     assert [g["State"] for g in states["LoadBalancerTargetGroups"]] == ["InService"]
     autoscaling.set_desired_capacity(AutoScalingGroupName="web", DesiredCapacity=1)

@@ -321,3 +321,44 @@ def test_decisions_are_bounded(elba: Harness) -> None:
         elba.asg.execute_policy(AutoScalingGroupName="g", PolicyName="flip")
         elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=i % 2)
     assert len(decisions(elba)) == 200
+
+
+def test_customized_metrics(elba: Harness) -> None:
+    elba.create(minimum=1)
+    queries = [
+        {
+            "Id": "m1",
+            "MetricStat": {"Metric": {"Namespace": "N", "MetricName": "Backlog"}, "Stat": "Sum"},
+            "ReturnData": False,
+        },
+        {"Id": "e1", "Expression": "FILL(m1, 0)"},
+    ]
+    answer = elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g",
+        PolicyName="backlog",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingConfiguration={"CustomizedMetricSpecification": {"Metrics": queries}, "TargetValue": 10.0},
+    )
+    high = elba.store.view.get(Alarm, ACCOUNT, REGION, elba.tracking_alarms()[0])
+    assert high is not None
+    assert [q["id"] for q in high.metrics] == ["m1", "e1"]
+    assert high.metrics[0]["metric_stat"]["period"] == 60
+    (shown,) = elba.asg.describe_policies(PolicyNames=[answer["PolicyARN"]])["ScalingPolicies"]
+    tracked = shown["TargetTrackingConfiguration"]
+    assert tracked["CustomizedMetricSpecification"]["Metrics"][1]["Expression"] == "FILL(m1, 0)"
+    assert tracked["DisableScaleIn"] is False
+
+
+def test_one_datapoint_is_not_acted_on_twice(elba: Harness) -> None:
+    running(elba, 10, 20)
+    put_tracking(elba)
+    _, low = elba.tracking_alarms()
+    elba.fire(low, 10.0, newest=elba.now - 60)
+    assert elba.group().desired_capacity == 9
+    newest = elba.now - 60
+    elba.advance(30)
+    elba.fire(low, 10.0, repeated=True, newest=newest - 10)
+    assert elba.group().desired_capacity == 9
+    assert decisions(elba)[-1].summary == "stays at 9: the metric does not show the last change yet"
+    elba.fire(low, 10.0, repeated=True, newest=elba.now)
+    assert elba.group().desired_capacity == 8

@@ -100,7 +100,11 @@ def test_policies_follow_each_other() -> None:
         member("2", launched_at=2, launch_template_id="lt", launch_template_version=1),
         member("3", launched_at=0, launch_template_id="lt", launch_template_version=2),
     ]
-    terms = {"policies": ["OldestLaunchTemplate", "NewestInstance"], "template_id": "lt", "zones": ["a"]}
+    terms: dict[str, Any] = {
+        "policies": ["OldestLaunchTemplate", "NewestInstance"],
+        "template_id": "lt",
+        "zones": ["a"],
+    }
     assert chosen(members, **terms) == "2"
 
 

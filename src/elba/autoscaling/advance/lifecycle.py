@@ -149,6 +149,7 @@ def _enter_service(turn: Turn, member: Member) -> None:
     except ApiError as error:
         _fail_launch(turn, member, f"{error.message} Validating load balancer configuration failed.")
         return
+    turn.forget_targets()
     activities.end(turn.tx, group, member.activity_id, turn.now)
     turn.tx.put(
         msgspec.structs.replace(

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 def move_attachments(turn: Turn) -> None:
     group = turn.group
     moved = [m for a in group.attachments if (m := _moved(turn, a)) is not None]
+    turn.forget_targets()
     if moved != group.attachments:
         turn.change(attachments=moved)
 

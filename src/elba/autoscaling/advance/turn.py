@@ -18,7 +18,7 @@ from elba.autoscaling.resources import Activity, Group, Member, WarmPool
 from elba.call import Call
 from elba.clock import Timestamp
 from elba.ec2.resources import Instance
-from elba.elbv2.resources import TargetHealth
+from elba.elbv2.resources import Target, TargetHealth
 from elba.store.interface import Transaction
 
 T = TypeVar("T")
@@ -40,6 +40,7 @@ class Turn:
         """Takes a prepared member from the warm pool, if there is one."""
         self.grown_from: int | None = None
         self.next: Timestamp | None = None
+        self._target_states: dict[str, tuple[str, ...]] | None = None
 
     @property
     def now(self) -> Timestamp:
@@ -96,15 +97,25 @@ class Turn:
         """Some activity of the group proper is in progress."""
         return any(m.activity_id for m in self.members())
 
-    def target_states(self, member: Member, attachment_states: tuple[str, ...] = ("InService",)) -> tuple[str, ...]:
-        """Health of the member's targets in attachments of those states; draining targets say nothing."""
-        found = []
-        for group in registration.target_groups(self.tx, self.group, attachment_states):
-            for target in registration.targets_of(self.tx, group, member.id):
+    def target_states(self, member: Member) -> tuple[str, ...]:
+        """Health of the member's targets in attachments that are InService; draining targets say nothing."""
+        if self._target_states is None:
+            self._target_states = self._look_at_targets()
+        return self._target_states.get(member.id, ())
+
+    def _look_at_targets(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for group in registration.target_groups(self.tx, self.group, ("InService",)):
+            for target in self.tx.children(Target, group.account, group.region, group.id):
                 if not target.draining_since:
                     health = self.tx.get(TargetHealth, target.account, target.region, target.id)
-                    found.append("initial" if health is None else health.state)
-        return tuple(found)
+                    state = "initial" if health is None else health.state
+                    found[target.target_id] = (*found.get(target.target_id, ()), state)
+        return found
+
+    def forget_targets(self) -> None:
+        """Targets or attachments were changed in this turn."""
+        self._target_states = None
 
     def settled(self, member: Member, warmup_seconds: float) -> bool:
         """In service, healthy, past its warmup and its first health check (for which it has the grace period)."""

@@ -155,8 +155,6 @@ def describe_scaling_activities(view: View, call: Call, request: Request) -> Ans
     name = request.get("auto_scaling_group_name")
     if name:
         found = activities.of_group(view, call.account, call.region, name_of(name))
-        if not deleted and not any(not a.group_deleted for a in found):
-            require_group(view, call, name)
     else:
         found = activities.ordered(view.all(Activity, call.account, call.region))
     if not deleted:

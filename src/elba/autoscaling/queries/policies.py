@@ -23,8 +23,7 @@ from elba.store.interface import View
 def describe_policies(view: View, call: Call, request: Request) -> Answer:
     """Raises: ApiError."""
     if name := request.get("auto_scaling_group_name"):
-        group = require_group(view, call, name)
-        found = view.children(Policy, call.account, call.region, group.id)
+        found = view.children(Policy, call.account, call.region, name_of(name))
     else:
         found = view.all(Policy, call.account, call.region)
     if names := request.get("policy_names"):
@@ -89,8 +88,7 @@ def describe_lifecycle_hooks(view: View, call: Call, request: Request) -> Answer
 def describe_scheduled_actions(view: View, call: Call, request: Request) -> Answer:
     """Raises: ApiError."""
     if name := request.get("auto_scaling_group_name"):
-        group = require_group(view, call, name)
-        found = view.children(ScheduledAction, call.account, call.region, group.id)
+        found = view.children(ScheduledAction, call.account, call.region, name_of(name))
     else:
         found = view.all(ScheduledAction, call.account, call.region)
     if names := request.get("scheduled_action_names"):
