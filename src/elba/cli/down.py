@@ -74,7 +74,8 @@ def command(home: Home, purge: bool) -> None:
     with console.status("ending control plane, zone nodes and instances"):
         ran, nodes, instances = end(home, purge=purge)
     console.print(
-        f"{'Control plane ended' if ran else 'No control plane ran'}; {nodes} zone nodes and {instances} instances ended."
+        f"{'Control plane ended' if ran else 'No control plane ran'}; "
+        f"{nodes} zone nodes and {instances} instances ended."
     )
     if purge:
         console.print(f"Removed {home.directory}.")

@@ -73,7 +73,8 @@ def settings_for(home: Home, changes: dict[str, object]) -> Settings:
         given["clock_origin"] = now if scale == 1.0 else (reached - float(str(scale)) * now) / (1 - float(str(scale)))
         if scale == 1.0 and reached > now + 1:
             raise UserError(
-                f"the clock of {home.directory} is {reached - now:.0f} s ahead (it ran ×{kept.time_scale:g}) and may not go back",
+                f"the clock of {home.directory} is {reached - now:.0f} s ahead (it ran ×{kept.time_scale:g}) "
+                "and may not go back",
                 "Keep --time-scale, or start afresh: `elba down --purge`.",
             )
     base = kept or Settings(clock_origin=time.time())

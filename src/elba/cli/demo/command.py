@@ -17,7 +17,9 @@ from pathlib import Path
 import botocore.exceptions
 import click
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from elba.cli import down
 from elba.cli.demo.scenario import Scenario, StepFailed
@@ -111,19 +113,15 @@ def sum_up(console: Console, timeline: Timeline, scenario: Scenario, reason: str
     console.print(table)
     if hasattr(scenario, "load"):
         console.print()
-        activities = Table(
-            title="Scaling activities", title_justify="left", box=None, show_header=False, pad_edge=False
-        )
-        activities.add_column(no_wrap=True)
-        activities.add_column(style="dim")
+        console.print("Scaling activities")
         for _, description, cause in scenario.causes():
-            activities.add_row(description, cause)
-        console.print(activities)
+            console.print(f"  {description}")
+            console.print(Padding(Text(cause, style="dim"), (0, 0, 0, 4)))
         numbers = scenario.summary()
         console.print()
         console.print(
-            f"[bold]{numbers['requests']}[/] requests over {numbers['instances_used']} instances, p50 {numbers['p50_ms']} ms, "
-            f"p99 {numbers['p99_ms']} ms, "
+            f"[bold]{numbers['requests']}[/] requests over {numbers['instances_used']} instances, "
+            f"p50 {numbers['p50_ms']} ms, p99 {numbers['p99_ms']} ms, "
             + (f"[bold red]{numbers['failed']} failed[/]" if numbers["failed"] else "[bold green]0 failed[/]")
         )
     took = time.monotonic() - timeline.began
@@ -172,8 +170,8 @@ def command(home: Home, keep: bool, time_scale: float, as_json: bool) -> None:
         if keep:
             kept = True
             console.print(
-                f'\nIt goes on. Look: elba --data-dir {directory} status; use: eval "$(elba --data-dir {directory} env)"; '
-                f"end: elba --data-dir {directory} down --purge"
+                f"\nIt goes on in {directory}. With ELBA_DATA_DIR={directory} in the environment:\n"
+                '  look: elba status   use: eval "$(elba env)"   end: elba down --purge'
             )
         if reason:
             if not keep:

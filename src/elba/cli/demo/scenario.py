@@ -117,7 +117,8 @@ class Scenario:
             DefaultActions=[{"Type": "forward", "TargetGroupArn": self._target_group}],
         )
         self._timeline.add(
-            f"Application Load Balancer over {len(subnets)} zones, target group with health checks, listener :{self._port}"
+            f"Application Load Balancer over {len(subnets)} zones, target group with health checks, "
+            f"listener :{self._port}"
         )
         autoscaling.create_auto_scaling_group(
             AutoScalingGroupName=NAME,
@@ -219,11 +220,13 @@ class Scenario:
 
 
 def kill(instance_id: str) -> int:
-    """SIGKILL every process of an instance, as a crash of its machine would; how many there were."""
-    victims = []
+    """SIGKILL every process of an instance, its supervisor first, as a crash of its machine would; how many."""
+    victims: list[psutil.Process] = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("ELBA_INSTANCE_ID") == instance_id:
+            if any(argument.endswith(f"/instances/{instance_id}") for argument in process.cmdline()):
+                victims.insert(0, process)
+            elif process.environ().get("ELBA_INSTANCE_ID") == instance_id:
                 victims.append(process)
     for process in victims:
         with suppress(psutil.Error):

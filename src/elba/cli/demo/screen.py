@@ -77,7 +77,7 @@ class Screen:
         if self._live is not None:
             return
         for at, text in self._timeline.entries[self._printed :]:
-            self._console.print(f"{at:6.1f} s  {text}")
+            self._console.print(f"{at:6.1f} s  {text}", soft_wrap=True)
         self._printed = len(self._timeline.entries)
         if time.monotonic() - self._plain_at >= PLAIN_SECONDS and hasattr(self, "_load"):
             self._plain_at = time.monotonic()
@@ -89,6 +89,7 @@ class Screen:
                 f"desired {view.desired}, in service {len(view.in_service)}, "
                 f"CPU {sum(cpus) / len(cpus) if cpus else 0:.0f} %, alarms {view.alarms or 'none yet'}",
                 style="dim",
+                soft_wrap=True,
             )
 
     def _render(self) -> RenderableType:
