@@ -26,8 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.auth
-import botocore.awsrequest
 from botocore.config import Config
 
 CONNECTIONS = 8

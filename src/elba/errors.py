@@ -24,9 +24,7 @@ class ApiError(ElbaError):
     Raised by `wire`, `server` and `commands` only; nothing has changed when it is raised.
     """
 
-    def __init__(
-        self, code: str, message: str, status: int = 400, *, fields: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, status: int = 400, *, fields: Mapping[str, Any] | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from elba.clock import Clock
 from elba.compute.interface import Provider
-from elba.datapoints import MetricSink
 from elba.dataplane.interface import Nodes
+from elba.datapoints import MetricSink
 from elba.ids import IdSource
 from elba.store.interface import Store
 
