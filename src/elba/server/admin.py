@@ -15,6 +15,7 @@ import msgspec
 
 from elba import __version__
 from elba.server.exchange import Runtime
+from elba.server.web_pages import is_foreign
 from elba.wire import HttpRequest, HttpResponse
 
 PREFIX = "/_elba/"
@@ -31,7 +32,7 @@ class Admin:
         """The answer, or None if the request is not for us."""
         if not request.path.startswith(PREFIX):
             return None
-        if not _is_local(request.client):
+        if not _is_local(request.client) or is_foreign(request.headers, self._runtime.settings.host):
             return _json(403, {"message": "Only clients on this machine may ask that."})
         if request.method not in ("GET", "HEAD"):
             return _json(405, {"message": f"{request.method} is not allowed here."})

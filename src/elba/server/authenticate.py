@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from elba.errors import ApiError
 from elba.server.exchange import Exchange
 from elba.server.keys import root_arn
 from elba.server.services import GLOBAL_REGION
+from elba.server.web_pages import is_foreign
 from elba.wire import EC2
 from elba.wire.sigv4 import (
     check_scope,
@@ -34,6 +36,8 @@ def _take(exchange: Exchange) -> None:
     """Any key will do. A 12-digit key id names its own account, a known key's owner is its owner, all others
     share the default account."""
     runtime = exchange.runtime
+    if is_foreign(exchange.http.headers, runtime.settings.host):
+        raise ApiError("AccessDenied", "Requests of other sites' web pages are refused where auth is open.", 403)
     key_id = read_scope(exchange.http)[0]
     known = runtime.keys.find(key_id) if key_id else None
     if known is not None:

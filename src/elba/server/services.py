@@ -52,9 +52,16 @@ class Served:
         return importlib.import_module(self.operations_module)
 
     def function(self, python_name: str) -> OperationFunction | None:
-        """The operation's function, or None if it is not built."""
-        found: Any = getattr(self.operations, python_name, None)
-        return found if inspect.iscoroutinefunction(found) else None
+        """The operation's function, or None if it is not built. Given names of the model only, it remembers them."""
+        functions = self._functions
+        if python_name not in functions:
+            found: Any = getattr(self.operations, python_name, None)
+            functions[python_name] = found if inspect.iscoroutinefunction(found) else None
+        return functions[python_name]
+
+    @cached_property
+    def _functions(self) -> dict[str, OperationFunction | None]:
+        return {}
 
     def built(self) -> list[str]:
         """Wire names of the operations that are built, in the model's order."""

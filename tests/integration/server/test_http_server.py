@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -112,6 +116,30 @@ def test_boto3_over_http(server: Listening) -> None:
 
 def get(path: str, host: str = "x") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+
+
+def aws(server: Listening, *arguments: str) -> Any:
+    environment = {
+        "AWS_ACCESS_KEY_ID": KEY.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": KEY.secret_access_key,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "PATH": os.environ["PATH"],
+    }
+    command = [sys.executable, "-W", "ignore", "-m", "awscli", *arguments, "--output", "json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+def test_the_aws_command_line(server: Listening) -> None:
+    assert aws(server, "sts", "get-caller-identity")["Arn"] == "arn:aws:iam::000000000000:root"
+    trust = '{"Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}}'
+    role = aws(server, "iam", "create-role", "--role-name", "cli", "--assume-role-policy-document", trust)["Role"]
+    assert role["AssumeRolePolicyDocument"]["Statement"]["Principal"] == {"AWS": "*"}
+    session = aws(server, "sts", "assume-role", "--role-arn", role["Arn"], "--role-session-name", "me")
+    assert session["AssumedRoleUser"]["Arn"] == "arn:aws:sts::000000000000:assumed-role/cli/me"
 
 
 def test_health_and_rubbish(server: Listening) -> None:

@@ -159,3 +159,28 @@ def test_open_mode_takes_any_key() -> None:
         assert b"999988887777" in world.clients.send(unsigned).body
     finally:
         world.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "elba.internal:4566"}, 200),
+        ({"origin": "http://127.0.0.1:4566"}, 200),
+        ({"origin": "http://localhost:3000", "sec-fetch-site": "same-origin", "host": "localhost:4566"}, 200),
+        ({"origin": "https://example.com"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://["}, 403),
+        ({"sec-fetch-site": "cross-site", "host": "127.0.0.1:4566"}, 403),
+        ({"sec-fetch-site": "same-site", "host": "127.0.0.1:4566"}, 403),
+        ({"sec-fetch-site": "same-origin", "host": "rebound.example.com:4566"}, 403),
+    ],
+)
+def test_open_mode_refuses_what_web_pages_elsewhere_send(headers: dict[str, str], status: int) -> None:
+    world = ServerWorld(auth="open")
+    try:
+        headers = {"content-type": "application/x-www-form-urlencoded", **headers}
+        body = b"Action=GetCallerIdentity&Version=2011-06-15"
+        assert world.clients.send(HttpRequest("POST", "/", "", headers, body)).status == status
+    finally:
+        world.close()

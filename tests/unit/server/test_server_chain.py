@@ -247,5 +247,7 @@ def test_admin_is_for_this_machine_only(world: ServerWorld) -> None:
     status = json.loads(world.clients.send(HttpRequest("GET", "/_elba/status", client="::1")).body)
     assert status["services"]["ec2"]["built"] == 2
     assert world.clients.send(HttpRequest("GET", "/_elba/status", client="192.0.2.1")).status == 403
+    foreign = {"origin": "https://example.com"}
+    assert world.clients.send(HttpRequest("GET", "/_elba/status", "", foreign, client="127.0.0.1")).status == 403
     assert world.clients.send(HttpRequest("POST", "/_elba/status", client="127.0.0.1")).status == 405
     assert world.clients.send(HttpRequest("GET", "/_elba/nothing", client="127.0.0.1")).status == 404
