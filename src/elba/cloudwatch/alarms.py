@@ -7,9 +7,11 @@ are those of the service's state reasons.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -204,6 +206,36 @@ def period_of(alarm: Alarm) -> int:
         if (stat := query.get("metric_stat")) is not None:
             return int(stat["period"])
     return next((int(q["period"]) for q in alarm.metrics if q.get("period")), 60)
+
+
+_OFFSET = re.compile(r"(?:UTC|GMT|UT)?([+-])(\d{2}):?(\d{2})")
+MONDAY = 4 * 86400
+"""1970-01-05, the first Monday of the epoch: weeks are counted from here."""
+
+
+def parse_zone(text: str) -> tzinfo:
+    """An IANA name, `+05:30` or `UTC+05:30` (in steps of five minutes). Raises: ValueError."""
+    if match := _OFFSET.fullmatch(text):
+        minutes = int(match[2]) * 60 + int(match[3])
+        if minutes % 5 or int(match[3]) > 59 or minutes > 18 * 60:
+            raise ValueError(f"{text} is not an offset in steps of five minutes")
+        return timezone(timedelta(minutes=-minutes if match[1] == "-" else minutes))
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{text} is not a time zone") from None
+
+
+def window_end(alarm: Alarm, end: float) -> float:
+    """Where the alarm's newest complete period ends: at `end`, or with a wall-clock window at the boundary before."""
+    wall = (alarm.evaluation_window or {}).get("wall_clock_window")
+    if wall is None:
+        return end
+    moment = datetime.fromtimestamp(end, parse_zone(wall.get("timezone") or "UTC"))
+    offset = moment.utcoffset() or timedelta()
+    period = period_of(alarm)
+    start = MONDAY if period % (7 * 86400) == 0 else 0
+    return end - (end + offset.total_seconds() - start) % period
 
 
 def iso(time: float) -> str:

@@ -72,9 +72,12 @@ class _Parser:
             self._tokens.append((match.lastgroup, text))
             at = match.end()
         self._next = 0
+        self._elements = 0
 
     def parse(self) -> Rule:
         rule = self._or(0)
+        if self._elements > ELEMENTS_MOST:
+            raise RuleError(f"more than {ELEMENTS_MOST} elements")
         if self._next < len(self._tokens):
             raise RuleError(f"unexpected '{self._tokens[self._next][1]}'")
         return rule
@@ -114,6 +117,8 @@ class _Parser:
 
     def _atom(self, depth: int) -> Rule:
         kind, text = self._take()
+        # Alarms, TRUE and FALSE, and pairs of parentheses.
+        self._elements += 1
         if (kind, text) == ("mark", "("):
             rule = self._or(depth + 1)
             self._close()
@@ -139,8 +144,6 @@ class _Parser:
 def parse_rule(source: str) -> Rule:
     """The rule. Raises: RuleError."""
     rule = _Parser(source).parse()
-    if sum(1 for _ in walk(rule)) > ELEMENTS_MOST:
-        raise RuleError(f"more than {ELEMENTS_MOST} elements")
     if len(children(rule)) > CHILDREN_MOST:
         raise RuleError(f"more than {CHILDREN_MOST} alarms")
     return rule

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from elba.cloudwatch.alarms import EXTRA_PERIODS, Point, period_of
+from elba.cloudwatch.alarms import EXTRA_PERIODS, Point, period_of, window_end
 from elba.cloudwatch.anomaly import Bands
 from elba.cloudwatch.expressions.parser import ExpressionError
 from elba.cloudwatch.expressions.queries import QuerySet, dimensions_of
@@ -34,8 +34,7 @@ class Watch:
         Periods slide: they are counted back from `end`, except for an alarm with a wall-clock window.
         """
         period = period_of(alarm)
-        if alarm.evaluation_window and "wall_clock_window" in alarm.evaluation_window:
-            end -= end % period
+        end = window_end(alarm, end)
         window = Window(end - (alarm.evaluation_periods + EXTRA_PERIODS) * period, end, end)
         if alarm.metrics:
             return self._of_queries(alarm, window, period)

@@ -10,6 +10,7 @@ import pytest
 
 from elba.cloudwatch import commands
 from elba.cloudwatch import operations as api
+from elba.cloudwatch.alarms import iso, window_end
 from elba.cloudwatch.resources import Alarm, AlarmAction
 from elba.errors import ApiError
 from elba.store.interface import Transaction
@@ -113,6 +114,28 @@ def test_wall_clock_window_is_aligned(bench: Bench) -> None:
     assert state(bench) == "INSUFFICIENT_DATA"
     minutes(bench, None, None, None)
     assert state(bench) == "ALARM"
+
+
+@pytest.mark.parametrize(
+    ("zone", "period", "end"),
+    [
+        (None, 86400, "2026-01-01T00:00:00.000+0000"),
+        ("Asia/Kolkata", 86400, "2026-01-01T18:30:00.000+0000"),
+        ("+05:30", 3600, "2026-01-01T19:30:00.000+0000"),
+        ("UTC-03:00", 86400, "2026-01-01T03:00:00.000+0000"),
+        ("UTC", 604800, "2025-12-29T00:00:00.000+0000"),
+    ],
+)
+def test_wall_clock_zones(zone: str | None, period: int, end: str) -> None:
+    alarm_ = Alarm(
+        account="1",
+        region="r",
+        id="a",
+        arn="",
+        period=period,
+        evaluation_window={"wall_clock_window": {"timezone": zone}},
+    )
+    assert iso(window_end(alarm_, 1_767_225_600.0 + 20 * 3600)) == end
 
 
 def test_short_periods_are_evaluated_every_ten_seconds(bench: Bench) -> None:
@@ -235,12 +258,13 @@ def test_a_deleted_alarm_acts_on_nothing_and_its_history_stays(bench: Bench) -> 
     ]
 
 
-def test_delete_is_all_or_nothing(bench: Bench) -> None:
+def test_delete_passes_over_unknown_names_unless_all_are(bench: Bench) -> None:
     put_alarm(bench)
     with pytest.raises(ApiError) as caught:
-        bench.run(api.delete_alarms, alarm_names=["a", "b"])
+        bench.run(api.delete_alarms, alarm_names=["b", "c"])
     assert (caught.value.code, caught.value.status) == ("ResourceNotFound", 404)
-    assert state(bench) == "INSUFFICIENT_DATA"
+    bench.run(api.delete_alarms, alarm_names=["a", "b"])
+    assert bench.run(api.describe_alarms)["metric_alarms"] == []
 
 
 def test_set_alarm_state_holds_until_the_next_evaluation(bench: Bench) -> None:
@@ -328,6 +352,9 @@ def test_tags(bench: Bench) -> None:
         ({"metrics": [{"id": "a", "expression": "1"}]}, "ValidationError"),
         ({"name": "x" * 256}, "ValidationError"),
         ({"evaluation_criteria": {}}, "ValidationError"),
+        ({"evaluation_window": {}}, "ValidationError"),
+        ({"evaluation_window": {"wall_clock_window": {"timezone": "Mars/Olympus"}}}, "ValidationError"),
+        ({"evaluation_window": {"wall_clock_window": {"timezone": "+05:31"}}}, "ValidationError"),
         ({"dimensions": [{"name": "a", "value": "1"}] * 2}, "InvalidParameterValue"),
     ],
 )

@@ -28,6 +28,7 @@ from elba.cloudwatch.commands.validation import (
     require_metrics,
     require_periods,
     require_treatment,
+    require_window,
 )
 from elba.cloudwatch.limits import require_tags, validation_error
 from elba.cloudwatch.resources import Alarm, AlarmHistoryItem, CompositeAlarm
@@ -93,7 +94,7 @@ def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
         threshold_metric_id=band_id,
         treat_missing_data=treat,
         evaluate_low_sample_count_percentile=low,
-        evaluation_window=request.get("evaluation_window"),
+        evaluation_window=require_window(request),
         configuration_updated=call.now,
         state_updated=call.now,
         state_transitioned=call.now,
@@ -115,18 +116,19 @@ def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
 
 
 def delete_alarms(tx: Transaction, call: Call, request: Request) -> Answer:
-    """All of the named alarms, or none. Raises: ApiError ResourceNotFound, ValidationError.
+    """The named alarms that there are; at most one of them composite. Raises: ApiError.
 
-    Their history stays; actions of theirs that were not yet carried out are forgotten.
+    Unknown names beside known ones do no harm; only unknown ones are ResourceNotFound. The alarms' history stays;
+    actions of theirs that were not yet carried out are forgotten. Source: CloudWatch API reference, DeleteAlarms.
     """
     names = list(dict.fromkeys(request.get("alarm_names") or ()))
     if len(names) > DELETED_MOST:
         raise validation_error(f"At most {DELETED_MOST} alarms can be deleted at once.")
     found = [(name, find_alarm(tx, call, name)) for name in names]
-    if absent := [name for name, alarm in found if alarm is None]:
-        raise ApiError("ResourceNotFound", f"Unknown alarms: {', '.join(absent)}", 404)
-    if len(names) > 1 and any(isinstance(alarm, CompositeAlarm) for _, alarm in found):
-        raise validation_error("A composite alarm can be deleted only by itself.")
+    if all(alarm is None for _, alarm in found):
+        raise ApiError("ResourceNotFound", f"Unknown alarms: {', '.join(names)}", 404)
+    if sum(isinstance(alarm, CompositeAlarm) for _, alarm in found) > 1:
+        raise validation_error("Only one composite alarm can be deleted at once.")
     for name, alarm in found:
         if alarm is None:
             continue

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from elba.call import Call, Request
-from elba.cloudwatch.alarms import BAND_OPERATORS, STATIC_OPERATORS
+from elba.cloudwatch.alarms import BAND_OPERATORS, STATIC_OPERATORS, parse_zone
 from elba.cloudwatch.expressions.parser import ExpressionError, functions, names, parse
 from elba.cloudwatch.insights import is_insights, parse_insights
 from elba.cloudwatch.limits import (
@@ -186,6 +186,23 @@ def require_treatment(request: Request, percentile: bool) -> tuple[str | None, s
         if not percentile:
             raise validation_error("EvaluateLowSampleCountPercentile can be used with percentile statistics only.")
     return treat, low
+
+
+def require_window(request: Request) -> dict[str, Any] | None:
+    """EvaluationWindow: exactly one kind, with a zone that is known."""
+    window = request.get("evaluation_window")
+    if window is None:
+        return None
+    kinds = [kind for kind in ("wall_clock_window", "sliding_window") if window.get(kind) is not None]
+    if len(kinds) != 1:
+        raise validation_error("EvaluationWindow must be either a WallClockWindow or a SlidingWindow.")
+    zone = (window.get("wall_clock_window") or {}).get("timezone")
+    if zone is not None:
+        try:
+            parse_zone(zone)
+        except ValueError as error:
+            raise validation_error(f"EvaluationWindow.WallClockWindow.Timezone: {error}.") from None
+    return dict(window)
 
 
 def require_classic(request: Request) -> dict[str, Any]:

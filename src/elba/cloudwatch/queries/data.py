@@ -81,9 +81,10 @@ def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_
     if query.get("account_id") not in (None, queries.account):
         return [_Result(id_, label, status="Forbidden")]
     if (stat := query.get("metric_stat")) is not None:
-        found = values_of(
-            queries.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), queries.window, stat["period"]
-        )
+        metric = queries.metric(query)
+        if metric is not None:
+            metric.roll_up(queries.now)
+        found = values_of(metric, parse_statistic(stat["stat"]), stat.get("unit"), queries.window, stat["period"])
         return [_Result(id_, label, [(bucket.start, value) for bucket, value, _ in found])]
     if is_insights(query["expression"]):
         many: TimeSeries | list[TimeSeries] = select(

@@ -85,6 +85,8 @@ def get_metric_statistics(engine: SeriesEngine, call: Call, request: Request) ->
     simple, extended = _statistics(request)
     start, end, period = _times(call, request)
     metric = engine.find(call.account, call.region, namespace, name, pairs)
+    if metric is not None:
+        metric.roll_up(call.now)
     datapoints: list[Answer] = []
     for series in () if metric is None else metric.series.values():
         if unit is None or series.unit == unit:
@@ -125,9 +127,6 @@ def _times(call: Call, request: Request) -> tuple[float, float, int]:
         raise invalid(f"The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60, not {period}.")
     if period > 86400:
         raise invalid("The parameter Period must be less than or equal to 86400.")
-    finest = finest_period(call.now - start)
-    if period % finest:
-        raise invalid(f"The parameter Period must be a multiple of {finest} for so early a StartTime.")
     start = round_start(call.now, start, period)
     asked = -(-(end - start) // period)
     if asked > DATAPOINTS_MOST:
@@ -136,13 +135,6 @@ def _times(call: Call, request: Request) -> tuple[float, float, int]:
             "You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )
     return start, end, period
-
-
-def finest_period(age: float) -> int:
-    """What a Period must be a multiple of, for a StartTime so many seconds ago."""
-    if age < 3 * 3600:
-        return 1
-    return 60 if age <= 15 * 86400 else 300 if age <= 63 * 86400 else 3600
 
 
 def round_start(now: float, start: float, period: int) -> float:
