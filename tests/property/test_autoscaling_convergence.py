@@ -9,12 +9,15 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from elba.autoscaling.group_metrics import pool_target
+from elba.autoscaling.lookup import units
+from elba.autoscaling.mixed import heaviest
 from elba.autoscaling.placement import balanced
 from elba.autoscaling.resources import Group, InstanceRefresh, WarmPool
 from elba.ec2.resources import Instance
@@ -38,7 +41,9 @@ class Chaos:
         self.watch()
         maximum = chance.randint(1, 8)
         minimum = chance.randint(0, maximum)
+        launch = {"MixedInstancesPolicy": self.mixed()} if chance.random() < 0.25 else {}
         elba.create(
+            **launch,
             minimum=minimum,
             maximum=maximum,
             zones=chance.choice(ZONES),
@@ -48,6 +53,20 @@ class Chaos:
             TerminationPolicies=[chance.choice(["Default", "OldestInstance", "NewestInstance"])],
             TargetGroupARNs=[self.arn] if chance.random() < 0.7 else [],
         )
+
+    def mixed(self) -> dict[str, Any]:
+        """Two types, mostly with weights, some of them spot."""
+        weighted = self.chance.random() < 0.7
+        overrides: list[dict[str, str]] = [{"InstanceType": "t3.small"}, {"InstanceType": "t3.large"}]
+        for override in overrides if weighted else []:
+            override["WeightedCapacity"] = str(self.chance.randint(1, 4))
+        return {
+            "LaunchTemplate": {
+                "LaunchTemplateSpecification": {"LaunchTemplateId": self.elba.template(), "Version": "$Latest"},
+                "Overrides": overrides,
+            },
+            "InstancesDistribution": {"OnDemandPercentageAboveBaseCapacity": self.chance.choice([0, 50, 100])},
+        }
 
     def watch(self) -> None:
         """Look at every durable change; what is wrong then is told at the end of the step."""
@@ -298,14 +317,18 @@ def assert_converged(elba: Harness) -> None:
     assert set(states) <= {"InService", "Standby"}, states
     assert all(m.health_status == "Healthy" and not m.activity_id for m in serving)
     protected = sum(m.protected_from_scale_in for m in serving)
-    if len(serving) != group.desired_capacity:
-        assert len(serving) > group.desired_capacity
+    total = sum(units(m) for m in serving)
+    assert total >= group.desired_capacity
+    assert protected or not serving or total - max(units(m) for m in serving) < group.desired_capacity
+    largest = heaviest(group.mixed_instances_policy)
+    if largest == 1 and total > group.desired_capacity:
         assert protected == len(serving), "only protected members may keep a group too large"
     if not protected:
         zones = Counter(dict.fromkeys(group.availability_zones, 0))
-        zones.update(m.availability_zone for m in serving)
+        for member in serving:
+            zones[member.availability_zone] += units(member)
         assert set(zones) == set(group.availability_zones)
-        assert balanced(list(zones.values())), zones
+        assert balanced(list(zones.values()), 1 if largest == 1 else 2 * largest - 1), zones
     assert group.surge == 0
     assert not any(r.active for r in elba.store.view.all(InstanceRefresh))
     assert not group.causes

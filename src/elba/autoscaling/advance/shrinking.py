@@ -33,7 +33,8 @@ def shrink(turn: Turn) -> None:
             _blocked(turn)
             break
         if have - units(victim) < target:
-            # With weights the last instance may be too big to go.
+            # With weights the last instance may be too big to go: this is as near as the group can come.
+            begun = begun or bool(group.causes)
             break
         _take_out(turn, victim, first, target)
         have -= units(victim)
