@@ -1,6 +1,6 @@
 """How soon a registered target serves: from RegisterTargets' answer to the first response of the new target.
 
-One Elba, one load balancer in front of one instance, requests without a pause over one keep-alive connection. Each round
+One Elba, one load balancer, one instance, requests without a pause over one keep-alive connection. Each round
 registers a second instance, notes when the call was answered, and how long after that its first response came; then
 deregisters it. The target's first health check is part of the time: a new target takes traffic after one success.
 
