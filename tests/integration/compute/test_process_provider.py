@@ -524,6 +524,45 @@ def test_run_says_what_cannot_be_executed(directory: Path) -> None:
     run_story(directory, story)
 
 
+def test_what_user_data_does_to_the_host_stays_inside_and_goes_into_images(directory: Path) -> None:
+    name = f"elba-test-{os.getpid()}"
+    data = f"""#cloud-config
+write_files:
+  - path: /etc/{name}
+    content: written
+runcmd:
+  - echo changed >>/etc/{name}
+  - echo more >/usr/{name}
+  - cat /etc/{name} /usr/{name} >$HOME/seen
+  - test -e /var/log/cloud-init-output.log && touch $HOME/done
+"""
+
+    async def story(bench: ContractBench) -> None:
+        spec = a_spec(user_data=data.encode())
+        await bench.provider.launch(spec)
+        await answers(spec)
+        if b"in reach" in await bench.provider.console_output(spec.instance_id):
+            pytest.skip("no overlayfs here")
+        assert (root_of(directory, spec) / "done").exists()
+        assert (root_of(directory, spec) / "seen").read_text() == "writtenchanged\nmore\n"
+        assert not any(path.exists() for path in (Path(f"/etc/{name}"), Path(f"/usr/{name}")))
+        path = await bench.provider.snapshot(spec.instance_id, "ami-1")
+        other = a_spec(2, image_path=path, user_data=f"#!/bin/sh\ncat /usr/{name} >$HOME/again".encode())
+        await bench.provider.launch(other)
+        await answers(other)
+        assert (root_of(directory, other) / "again").read_text() == "more\n"
+        await bench.provider.stop(spec.instance_id)
+        await bench.until(spec.instance_id, Power.STOPPED)
+        await bench.provider.start(spec)
+        await answers(spec)
+        assert await bench.provider.run(
+            spec.instance_id, ["cp", f"/etc/{name}", str(root_of(directory, spec) / "kept")]
+        )
+        await until(lambda: (root_of(directory, spec) / "kept").exists())
+
+    run_story(directory, story)
+
+
 def test_the_web_app_keeps_connections_and_ends_what_it_began(directory: Path) -> None:
     async def story(bench: ContractBench) -> None:
         spec = await bench.launched()

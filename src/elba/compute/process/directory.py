@@ -124,6 +124,9 @@ class InstanceDirectory:
         trash.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(doomed)
+        for locked in doomed.glob("work/*/work"):  # overlayfs takes all permissions from these
+            with contextlib.suppress(OSError):
+                locked.chmod(0o700)
         shutil.rmtree(doomed, ignore_errors=True)
 
     def _not_in_image(self, directory: str, names: Sequence[str]) -> set[str]:

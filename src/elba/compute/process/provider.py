@@ -2,8 +2,9 @@
 
 An instance is a directory and, while it runs, a supervisor (`supervisor.py`) with all its processes below. The
 supervisor holds a lock and listens on a socket in the directory, so a control plane that starts finds what runs by
-looking, and while it is connected it hears at once when an instance ends. Not isolated from the host or each other
-beyond what namespaces and cgroups give where they are to be had: user data runs as the user that runs Elba.
+looking, and while it is connected it hears at once when an instance ends. Where namespaces and overlayfs are to be had,
+an instance has process ids and a host name of its own and changes the host's directories only in a layer of its own;
+/tmp, /run and the network are the host's. Where they are not, user data can do what the user that runs Elba can.
 """
 
 from __future__ import annotations

@@ -43,6 +43,7 @@ RESTART_FIRST_SECONDS, RESTART_MOST_SECONDS = 1.0, 30.0
 
 # The host's own are never to be reached from inside: `shutdown` in user data means the instance.
 POWER_COMMANDS = ("shutdown", "poweroff", "halt", "reboot", "telinit", "systemctl", "init")
+NOT_COVERED = ("proc", "sys", "dev", "run", "tmp", "lost+found")
 SYSTEM_DIRECTORIES = ("/sbin", "/usr/sbin", "/bin", "/usr/bin")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -53,8 +54,15 @@ def prctl(option: int, value: int) -> None:
     _libc.prctl(option, value, 0, 0, 0)
 
 
-def mount(source: str, target: str, type_: str, flags: int) -> bool:
-    return bool(_libc.mount(source.encode(), target.encode(), type_.encode(), ctypes.c_ulong(flags), None) == 0)
+def mount(source: str, target: str, type_: str, flags: int, options: str = "") -> bool:
+    words = (os.fsencode(source), os.fsencode(target), type_.encode(), ctypes.c_ulong(flags), os.fsencode(options))
+    return bool(_libc.mount(*words) == 0)
+
+
+def mount_points() -> list[str]:
+    """Where something is mounted, in order."""
+    lines = _read("/proc/self/mountinfo").decode(errors="surrogateescape").splitlines()
+    return [line.split()[4].encode().decode("unicode_escape") for line in lines]
 
 
 def unshare() -> bool:
@@ -89,9 +97,12 @@ class Supervisor:
     def __init__(self, directory: str, launch: dict[str, Any], isolated: bool) -> None:
         self.directory = directory
         self.root = os.path.join(directory, "root")
+        self.cloud_log = os.path.join(self.root, "var/log/cloud-init-output.log")
         self.launch = launch
         self.isolated = isolated
         self.boots = 0
+        self.covered = False
+        """The instance has a layer of its own over the host's directories: it may write anywhere."""
         self.selector = selectors.DefaultSelector()
         self.children: dict[int, Child] = {}
         self.steps: list[dict[str, Any]] = []
@@ -109,12 +120,15 @@ class Supervisor:
         """Become init: signals, mounts, the control socket."""
         if self.isolated:
             mount("none", "/", "none", MS_REC | MS_PRIVATE)
+            self._cover_host_files()
             # Where /proc may not be mounted (some containers) the host's stays; only ps and pkill notice.
             mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
             self._cover_power_commands()
         else:
             prctl(PR_SET_CHILD_SUBREAPER, 1)
         os.makedirs(os.path.join(self.root, "var/log"), exist_ok=True)
+        with contextlib.suppress(OSError), open(self.cloud_log, "ab"):
+            pass  # it is there from the start
         self.output = self._pipe(self.print)
         self.cloud_output = self._pipe(self._print_cloud)
         wake_read, wake_write = os.pipe()
@@ -133,6 +147,48 @@ class Supervisor:
         listener.listen(16)
         listener.setblocking(False)
         self.selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+
+    def _cover_host_files(self) -> None:
+        """Lay the instance's own layer over the host's directories, so that what it changes in /etc or /usr is its
+        own: in `root/.system`, which goes into its images. Where the kernel or the file system cannot, the
+        instance sees and changes the host's files as the user that runs Elba may."""
+        plain = not set(self.directory) & set(",:\\\n")
+        mounted = mount_points()
+        keep = os.open(self.directory, os.O_PATH | os.O_DIRECTORY)
+        missed = []
+        for name in sorted(os.listdir("/")) if plain else []:
+            host = f"/{name}"
+            if name in NOT_COVERED or os.path.islink(host) or not os.path.isdir(host):
+                continue
+            layer, work = f"{self.root}/.system/{name}", f"{self.directory}/work/{name}"
+            os.makedirs(layer, exist_ok=True)
+            os.makedirs(work, exist_ok=True)
+            # The layers' paths are resolved before anything lies over them.
+            below = [at for at in mounted if at.startswith(host + "/") and not at.startswith(self.directory)]
+            handles = [(at, os.open(at, os.O_PATH)) for at in below if os.access(at, os.F_OK)]
+            options = f"lowerdir={host},upperdir={layer},workdir={work}"
+            if mount("overlay", host, "overlay", 0, options) or mount(
+                "overlay", host, "overlay", 0, options + ",userxattr"
+            ):
+                for at, handle in handles:
+                    mount(f"/proc/self/fd/{handle}", at, "none", MS_BIND | MS_REC)
+                if self.directory.startswith(host + "/"):
+                    mount(f"/proc/self/fd/{keep}", self.directory, "none", MS_BIND)
+            else:
+                missed.append(host)
+            for _, handle in handles:
+                os.close(handle)
+        os.close(keep)
+        self.covered = plain and not missed
+        if self.covered:
+            # What people look for at its own place is there.
+            for path in ("/etc/elba", "/var/log/cloud-init-output.log"):
+                with contextlib.suppress(OSError):
+                    if os.path.islink(path):
+                        os.unlink(path)
+                    os.symlink(self.root + path, path)
+        if missed or not plain:
+            self.print(f"elba: the host's own files are in reach: {' '.join(missed) or '/'}\n".encode())
 
     def _cover_power_commands(self) -> None:
         ours = os.path.join(self.root, "bin/shutdown")
@@ -228,11 +284,18 @@ class Supervisor:
         return self.root + os.path.normpath("/" + path)
 
     def _write_file(self, file: dict[str, Any]) -> None:
-        path = self._inside(file["path"])
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "ab" if file.get("append") else "wb") as out:
-            out.write(base64.b64decode(file["content"]))
-        os.chmod(path, file.get("mode", 0o644))
+        """Under the instance's root directory; and at its own place where that is the instance's to write."""
+        inside = self._inside(file["path"])
+        own = os.path.normpath("/" + file["path"])
+        top = own.split("/")[1]
+        also = [own] if self.covered and top not in NOT_COVERED and os.path.isdir("/" + top) and own != inside else []
+        for path in [inside, *also]:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if os.path.exists(path) and os.path.exists(inside) and path != inside and os.path.samefile(path, inside):
+                continue  # /etc/elba is one directory
+            with open(path, "ab" if file.get("append") else "wb") as out:
+                out.write(base64.b64decode(file["content"]))
+            os.chmod(path, file.get("mode", 0o644))
 
     def _start_script(self, script: dict[str, Any]) -> None:
         path = os.path.join(self.root, "var/lib/cloud/instance/scripts", script["name"])
@@ -471,7 +534,7 @@ class Supervisor:
 
     def _print_cloud(self, data: bytes) -> None:
         self.print(data)
-        with contextlib.suppress(OSError), open(os.path.join(self.root, "var/log/cloud-init-output.log"), "ab") as log:
+        with contextlib.suppress(OSError), open(self.cloud_log, "ab") as log:
             log.write(data)
 
     def _pipe(self, sink: Any) -> int:
