@@ -218,7 +218,7 @@ def _health_check(group: TargetGroup) -> protocol.HealthCheck:
         timeout_seconds=float(group.health_check_timeout_seconds),
         healthy_threshold=group.healthy_threshold_count,
         unhealthy_threshold=group.unhealthy_threshold_count,
-        matcher=group.matcher.get("grpc_code" if grpc else "http_code", "200"),
+        matcher=group.matcher.get("grpc_code" if grpc else "http_code", "200").replace(" ", ""),
         grpc=grpc,
     )
 

@@ -195,6 +195,8 @@ class FakeNodes:
 
     async def apply(self, place: Place, configuration: Configuration) -> None:
         self._loop = asyncio.get_running_loop()
+        if not configuration.load_balancers and place not in self._nodes:
+            return
         node = self._node(place)
         if node.up and self._refusals:
             raise NodeRefused(self._refusals.pop(0))

@@ -43,6 +43,8 @@ class Nodes(Protocol):
     async def apply(self, place: Place, configuration: Configuration) -> None:
         """Start the zone's node if there is none, bring it to `configuration`, return once it has acknowledged.
 
+        Without load balancers no node is started.
+
         Raises: NodeAway if it does not answer (it will get the configuration later), NodeRefused if it cannot
         take the configuration (it keeps the one it had).
         """

@@ -59,7 +59,10 @@ class NodeFleet:
         self._listeners.append(listener)
 
     async def apply(self, place: Place, configuration: Configuration) -> None:
-        node = self._nodes.get(place) or self._add(place)
+        known = self._nodes.get(place)
+        if not configuration.load_balancers and (known is None or not known.runs):
+            return  # a node that runs is told that it has nothing to do; none is started to hear that
+        node = known or self._add(place)
         node.begin()
         await node.apply(configuration)
 
@@ -137,6 +140,11 @@ class _Supervised:
     @property
     def up(self) -> bool:
         return self._link is not None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a process of the node is there, whoever started it, or is being kept there."""
+        return self._task is not None or self._home.process_id() != 0
 
     def begin(self) -> None:
         """Start supervising, once."""

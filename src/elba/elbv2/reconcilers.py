@@ -77,8 +77,6 @@ class ZoneReconciler:
     async def reconcile(self, key: Key) -> Done | Again:
         place = Place(key.region, key.id)
         configuration = self.compiler.compile(place)
-        if not configuration.load_balancers and place not in self._nodes.places():
-            return Done()
         try:
             await self._nodes.apply(place, configuration)
         except NodeAway as away:

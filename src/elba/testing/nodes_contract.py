@@ -123,6 +123,16 @@ class NodesContract:
 
         kit.run(scenario())
 
+    def test_no_node_is_started_for_nothing(self, kit: NodesKit) -> None:
+        async def scenario() -> None:
+            await kit.nodes.apply(PLACE, Configuration([], []))
+            assert not kit.nodes.up(PLACE)
+            await kit.nodes.apply(PLACE, configuration(kit))
+            await kit.nodes.apply(PLACE, Configuration([], []))  # but one that runs is told
+            assert kit.nodes.up(PLACE)
+
+        kit.run(scenario())
+
     def test_applying_again_changes_nothing(self, kit: NodesKit) -> None:
         async def scenario() -> None:
             wanted = configuration(kit, kit.serving_target())
