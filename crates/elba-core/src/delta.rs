@@ -424,6 +424,7 @@ fn diff_targets(arn: &str, old: &[Target], new: &[Target]) -> TargetChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compile::{self, compile, compile_where, Compiled};
     use crate::protocol::{HealthCheck, Listener, Node, ZoneAddress};
 
     struct Random(u64);
@@ -508,6 +509,42 @@ mod tests {
             }
             apply(&mut state, undo).unwrap();
             assert_eq!(state, old);
+        }
+    }
+
+    /// Compiling only what a delta names gives what compiling everything gives.
+    #[test]
+    fn a_delta_compiles_to_the_same_as_its_snapshot() {
+        let mut random = Random(23);
+        let mut state = accept(a_snapshot(&mut random, 0)).unwrap();
+        let mut compiled = compile(&state, None).unwrap();
+        for round in 1..500 {
+            let mut new = a_snapshot(&mut random, round);
+            new.node.zone = ["a", "b"][(random.below(20) == 0) as usize].into();
+            let delta = diff(&state, &accept(new).unwrap());
+            let touched = touched(&delta);
+            apply(&mut state, delta).unwrap();
+            let small = compile_where(&state, Some(&compiled), &|arn| touched.contains(arn)).unwrap();
+            let whole = compile(&state, Some(&compiled)).unwrap();
+            assert_eq!(small.version, round);
+            let balancers = |c: &Compiled| -> Vec<LoadBalancer> {
+                c.load_balancers.iter().map(|b| b.source.clone()).collect()
+            };
+            assert_eq!(balancers(&small), state.load_balancers);
+            assert_eq!(balancers(&small), balancers(&whole));
+            for (one, other) in small.target_groups.iter().zip(&whole.target_groups) {
+                let view = |group: &Option<std::sync::Arc<compile::TargetGroup>>| {
+                    group
+                        .as_ref()
+                        .map(|g| (g.source.clone(), g.eligible.clone(), g.targets.len()))
+                };
+                assert_eq!(view(one), view(other));
+            }
+            assert_eq!(
+                small.target_groups.iter().flatten().count(),
+                state.target_groups.len()
+            );
+            compiled = small;
         }
     }
 

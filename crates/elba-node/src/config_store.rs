@@ -25,7 +25,9 @@ const CONFIG_FILE: &str = "config.json";
 const HEALTH_FILE: &str = "health.json";
 const FORMAT: u32 = 1;
 /// How far apart writes are at least: a lone change is written at once, those of a burst together.
+/// Ten times as far as a write takes, if that is more.
 const WRITE_PAUSE: Duration = Duration::from_millis(200);
+const WRITE_PAUSE_SHARE: u32 = 10;
 
 #[derive(Serialize)]
 struct StoredRef<'a, T> {
@@ -188,7 +190,7 @@ impl Replica {
             // Looked at first: an endless burst must not keep everything from the disk.
             if due.is_some_and(|at| at <= now) {
                 let is_written = self.write();
-                earliest = Instant::now() + WRITE_PAUSE;
+                earliest = Instant::now() + WRITE_PAUSE.max(now.elapsed() * WRITE_PAUSE_SHARE);
                 due = (!is_written).then_some(earliest + 10 * WRITE_PAUSE);
                 continue;
             }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{watch, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep, timeout, MissedTickBehavior};
+use tokio::time::{interval, sleep, timeout, Instant, MissedTickBehavior};
 
 use crate::peers::{self, DownZones};
 use crate::problems::Problems;
@@ -27,8 +27,10 @@ use crate::{health, log};
 const TTL_SECONDS: f64 = 60.0;
 const TCP_IDLE: Duration = Duration::from_secs(10);
 const MAX_TCP_CONNECTIONS: usize = 256;
-/// Changes of health are gathered so long before the answers are made anew.
+/// Changes are gathered so long before the answers are made anew; longer if that takes long, so that a burst of changes
+/// to a large configuration costs a tenth of a core at most.
 const REBUILD_PAUSE: Duration = Duration::from_millis(10);
+const REBUILD_PAUSE_SHARE: u32 = 10;
 const BIND_RETRY: Duration = Duration::from_secs(1);
 
 /// The answers of this moment.
@@ -142,7 +144,9 @@ pub async fn run(
         let current = compiled.borrow_and_update().clone();
         let down_now = down.borrow_and_update().clone();
         health_changes.mark_unchanged();
+        let begun = Instant::now();
         *services.zone.borrow_mut() = Rc::new(build_zone(&current, &down_now));
+        let pause = REBUILD_PAUSE.max(begun.elapsed() * REBUILD_PAUSE_SHARE);
         let now_wanted = wanted_services(&current);
         drop(current);
         if now_wanted != wanted {
@@ -171,7 +175,7 @@ pub async fn run(
             break;
         }
         // Before, not after: in the first moments the changed configuration is the workers' and the health checks'.
-        sleep(REBUILD_PAUSE).await;
+        sleep(pause).await;
     }
 }
 
