@@ -46,7 +46,7 @@ class HealthTicker:
         self._compiler = compiler
         self._writer = writer_of(self.name, parts)
         self._out_at: dict[_TargetName, float] = {}
-        """When the target's instance was last seen out of service: views from before are of its earlier life."""
+        """When the target was last seen out of use or service: views from before are of its earlier life."""
         self._seen: dict[Place, dict[_TargetName, tuple[HealthReport, float]]] = {}
         self._dirty: set[_TargetName] = set()
         self._wake = asyncio.Event()
@@ -109,15 +109,16 @@ class HealthTicker:
 
     async def _record(self, names: set[_TargetName]) -> None:
         by_owner: dict[tuple[str, str], list[commands.Seen]] = {}
-        groups: dict[str, tuple[TargetGroup, list[Place]] | None] = {}
+        groups: dict[str, tuple[TargetGroup, list[str]] | None] = {}
         for name in sorted(names):
             target = self._target(name)
             if target is None or target.draining_since or self._is_out(target):
                 continue
             if name[0] not in groups:
-                groups[name[0]] = self._group_and_nodes(target)
+                groups[name[0]] = self._group_and_zones(target)
             found = groups[name[0]]
-            if found is None:
+            if found is None or self._zone_of(target) not in ("", "all", *found[1]):
+                self._out_at[name] = self._clock.now()
                 continue
             health = self._view.get(TargetHealth, target.account, target.region, target.id)
             known = health.state if health else ""
@@ -127,23 +128,20 @@ class HealthTicker:
         for (account, region), seen in by_owner.items():
             await self._writer.write(commands.record_health, account, region, {"seen": seen})
 
-    def _group_and_nodes(self, target: Target) -> tuple[TargetGroup, list[Place]] | None:
-        """The target's group and the nodes that are up and whose view counts; None if it is not in use."""
+    def _group_and_zones(self, target: Target) -> tuple[TargetGroup, list[str]] | None:
+        """The target's group and the zones enabled for it; None if it is not in use."""
         group = self._view.get(TargetGroup, target.account, target.region, target.target_group_arn)
         if group is None or not group.load_balancer_arns:
             return None
-        places = [
-            Place(group.region, zone.zone_name)
-            for arn in group.load_balancer_arns
-            if (balancer := self._view.get(LoadBalancer, group.account, group.region, arn)) is not None
-            for zone in balancer.zones
-        ]
-        return group, [place for place in places if self._nodes.up(place)]
+        balancers = (self._view.get(LoadBalancer, group.account, group.region, arn) for arn in group.load_balancer_arns)
+        return group, [zone.zone_name for balancer in balancers if balancer for zone in balancer.zones]
 
-    def _views(self, target: Target, group: TargetGroup, places: list[Place]) -> list[HealthReport | None]:
+    def _views(self, target: Target, group: TargetGroup, zones: list[str]) -> list[HealthReport | None]:
+        """What each node says that is up and should check the target; None = it has not said."""
         if target_group_attribute(group, "load_balancing.cross_zone.enabled") == "false":
-            zone = self._zone_of(target)
-            places = [place for place in places if zone in ("", "all", place.zone)]
+            own = self._zone_of(target)
+            zones = [zone for zone in zones if own in ("", "all", zone)]
+        places = [place for zone in zones if self._nodes.up(place := Place(group.region, zone))]
         name = (target.target_group_arn, target.target_key)
         return [self._view_of(place, name, target, group) for place in places]
 

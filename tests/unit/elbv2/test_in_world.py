@@ -245,6 +245,20 @@ def test_a_lost_zone_does_not_change_what_is_known(shop: Shop) -> None:
     assert shop.health() == {"172.31.0.9": "healthy"}
 
 
+def test_a_zone_that_is_disabled_and_enabled_again(shop: Shop) -> None:
+    shop.register("172.31.0.9", "172.31.32.9")
+    shop.world.advance(15)
+    assert set(shop.health().values()) == {"healthy"}
+    shop.elb.set_subnets(LoadBalancerArn=shop.balancer, Subnets=shop.subnets[:2])
+    assert shop.health() == {"172.31.0.9": "healthy", "172.31.32.9": "unused"}
+    shop.world.nodes.set_serving("172.31.32.9", False)
+    shop.world.advance(60)
+    shop.elb.set_subnets(LoadBalancerArn=shop.balancer, Subnets=shop.subnets)
+    assert shop.health()["172.31.32.9"] == "initial"
+    shop.world.advance(60)
+    assert shop.health() == {"172.31.0.9": "healthy", "172.31.32.9": "unhealthy"}
+
+
 def test_a_control_plane_that_comes_back_knows_as_much(shop: Shop) -> None:
     shop.register("172.31.0.9", "172.31.16.9")
     shop.world.advance(15)

@@ -16,7 +16,7 @@ from elba.elbv2.answers import capacity_answer, load_balancer_answer, zones_answ
 from elba.elbv2.commands.listeners import delete_listener_resources
 from elba.elbv2.commands.lookup import invalid_configuration, require_arn, require_load_balancer, validation_error
 from elba.elbv2.commands.tags import parse_tags
-from elba.elbv2.commands.usage import groups_of_load_balancer
+from elba.elbv2.commands.usage import forget_health_in_zones, groups_of_load_balancer
 from elba.elbv2.hosted_zones import hosted_zone_id
 from elba.elbv2.limits import LIMITS
 from elba.elbv2.resources import CookieKeys, Listener, LoadBalancer, LoadBalancerZone, TargetGroup
@@ -315,6 +315,7 @@ def set_subnets(tx: Transaction, call: Call, request: Request) -> Answer:
         if zone.subnet_id not in kept:
             addresses.release_interface(tx, call, zone.network_interface_id)
     zones = [held.get(subnet.id) or _allocate_zone(tx, call, balancer, subnet) for subnet in subnets]
+    forget_health_in_zones(tx, balancer, {z.zone_name for z in balancer.zones} - {z.zone_name for z in zones})
     tx.put(msgspec.structs.replace(balancer, zones=zones, ip_address_type=ip_address_type))
     return {"availability_zones": zones_answer(zones), "ip_address_type": ip_address_type}
 

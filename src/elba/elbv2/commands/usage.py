@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from elba.call import Call
+from elba.ec2.resources import Instance
 from elba.elbv2.commands.lookup import require_target_group
 from elba.elbv2.limits import LIMITS
 from elba.elbv2.resources import Listener, LoadBalancer, Rule, Target, TargetGroup, TargetHealth
@@ -103,3 +104,14 @@ def detach_unused_groups(tx: Transaction, balancer: LoadBalancer, group_arns: It
         for target in tx.children(Target, group.account, group.region, group.id):
             if target.draining_since:  # nothing carries traffic to it any more
                 tx.delete(target)
+
+
+def forget_health_in_zones(tx: Transaction, balancer: LoadBalancer, zones: set[str]) -> None:
+    """Nobody checks the targets in `zones` any more: enabled again, they start as new ones."""
+    for arn in groups_of_load_balancer(tx, balancer) if zones else ():
+        for health in tx.children(TargetHealth, balancer.account, balancer.region, arn):
+            target = tx.get(Target, balancer.account, balancer.region, health.id)
+            instance = tx.get(Instance, balancer.account, balancer.region, target.target_id) if target else None
+            zone = instance.availability_zone if instance else target.availability_zone if target else ""
+            if zone in zones:
+                tx.delete(health)
