@@ -107,3 +107,5 @@ def abandoned(token: str, timed_out: bool) -> str:
 
 
 LIFETIME_IN = "an instance was started in response to the maximum instance lifetime having been reached."
+INTERRUPTED_IN = "an instance was launched in response to an EC2 instance rebalance recommendation."
+INTERRUPTED_OUT = TAKEN_OUT + "an EC2 instance rebalance recommendation."

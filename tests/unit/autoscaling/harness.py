@@ -233,6 +233,15 @@ class Harness:
     def instances(self) -> list[Instance]:
         return self.store.view.all(Instance)
 
+    def interrupt(self, instance_id: str) -> None:
+        """The spot instance gets its two minutes' notice."""
+
+        def command(tx: Any) -> None:
+            instance = tx.get(Instance, ACCOUNT, REGION, instance_id)
+            tx.put(msgspec.structs.replace(instance, spot_interruption_time=self.now + 120))
+
+        self.write(command)
+
     def instance_states(self) -> list[str]:
         return sorted(i.state for i in self.store.view.all(Instance))
 

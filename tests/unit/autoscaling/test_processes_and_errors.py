@@ -203,6 +203,21 @@ def test_spot_and_on_demand(elba: Harness) -> None:
     assert sorted(m.spot for m in elba.in_service()) == [False] * 2 + [True]
 
 
+def test_an_interruption_notice_is_answered_before_the_instance_is_gone(elba: Harness) -> None:
+    policy = mixed_policy(elba, {"InstanceType": "t3.micro"}, OnDemandPercentageAboveBaseCapacity=0)
+    running(elba, 2, maximum=2, MixedInstancesPolicy=policy, CapacityRebalance=True)
+    risky = elba.in_service()[0].id
+    elba.interrupt(risky)
+    least, most = 9, 0
+    for _ in range(100):
+        elba.advance(1)
+        least = min(least, len(elba.in_service()))
+        most = max(most, len([m for m in elba.members() if not m.termination]))
+    assert (least, most) == (2, 3)
+    assert risky not in {m.id for m in elba.members()}
+    assert elba.is_still()
+
+
 def test_attribute_based_types(elba: Harness) -> None:
     requirements = {"VCpuCount": {"Min": 2, "Max": 2}, "MemoryMiB": {"Min": 7000, "Max": 9000}}
     policy = mixed_policy(elba, {"InstanceRequirements": requirements})

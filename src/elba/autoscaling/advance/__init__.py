@@ -9,6 +9,7 @@ from elba.autoscaling.advance import (
     refreshing,
     replacing,
     shrinking,
+    spot,
     traffic,
     unhealthy,
     warming,
@@ -50,6 +51,7 @@ def advance(tx: Transaction, call: Call, name: str) -> Timestamp | None:
     refreshing.refresh(turn)
     if not turn.refreshing:
         replacing.retire(turn)
+        spot.rebalance_capacity(turn)
         rebalancing.rebalance(turn)
     launches.fill(turn)
     shrinking.shrink(turn)
