@@ -101,8 +101,8 @@ class Supervisor:
         self.launch = launch
         self.isolated = isolated
         self.boots = 0
-        self.covered = False
-        """The instance has a layer of its own over the host's directories: it may write anywhere."""
+        self.covered: set[str] = set()
+        """Names in / over which the instance has a layer of its own, where it may write as it likes."""
         self.selector = selectors.DefaultSelector()
         self.children: dict[int, Child] = {}
         self.steps: list[dict[str, Any]] = []
@@ -170,6 +170,7 @@ class Supervisor:
             if mount("overlay", host, "overlay", 0, options) or mount(
                 "overlay", host, "overlay", 0, options + ",userxattr"
             ):
+                self.covered.add(name)
                 for at, handle in handles:
                     mount(f"/proc/self/fd/{handle}", at, "none", MS_BIND | MS_REC)
                 if self.directory.startswith(host + "/"):
@@ -179,10 +180,9 @@ class Supervisor:
             for _, handle in handles:
                 os.close(handle)
         os.close(keep)
-        self.covered = plain and not missed
-        if self.covered:
-            # What people look for at its own place is there.
-            for path in ("/etc/elba", "/var/log/cloud-init-output.log"):
+        # What people look for at its own place is there.
+        for path in ("/etc/elba", "/var/log/cloud-init-output.log"):
+            if path.split("/")[1] in self.covered:
                 with contextlib.suppress(OSError):
                     if os.path.islink(path):
                         os.unlink(path)
@@ -281,14 +281,13 @@ class Supervisor:
         """`path` as a path under the instance's root directory, whatever dots it holds."""
         if path.startswith(self.root + "/"):
             return path
-        return self.root + os.path.normpath("/" + path)
+        return self.root + os.path.normpath("/" + path.lstrip("/"))
 
     def _write_file(self, file: dict[str, Any]) -> None:
         """Under the instance's root directory; and at its own place where that is the instance's to write."""
         inside = self._inside(file["path"])
-        own = os.path.normpath("/" + file["path"])
-        top = own.split("/")[1]
-        also = [own] if self.covered and top not in NOT_COVERED and os.path.isdir("/" + top) and own != inside else []
+        own = os.path.normpath("/" + file["path"].lstrip("/"))
+        also = [own] if own.split("/")[1] in self.covered and own != inside else []
         for path in [inside, *also]:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             if os.path.exists(path) and os.path.exists(inside) and path != inside and os.path.samefile(path, inside):
