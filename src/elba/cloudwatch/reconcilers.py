@@ -78,6 +78,8 @@ class AlarmEvaluator:
         self._lag = float(lag) if lag else 0.5 + REPORT_SECONDS * parts.clock.scale
 
     async def run(self) -> None:
+        # What ended while nobody looked: changes of state at once, repetitions at their minute.
+        await self.evaluate(self._next_boundary() - SHORT, repeat=False)
         while True:
             boundary = self._next_boundary()
             await self._parts.clock.sleep(boundary + self._lag - self._parts.clock.now())
@@ -91,8 +93,8 @@ class AlarmEvaluator:
     def _next_boundary(self) -> float:
         return (math.floor((self._parts.clock.now() - self._lag) / SHORT) + 1) * SHORT
 
-    async def evaluate(self, end: float, all_alarms: bool = True) -> None:
-        """One pass over the periods that ended by `end`."""
+    async def evaluate(self, end: float, all_alarms: bool = True, *, repeat: bool = True) -> None:
+        """One pass over the periods that ended by `end`, of all alarms or those with short periods."""
         alarms = self._parts.store.view.all(Alarm)
         self._watch.forget_all_but(alarms)
         pending = {(a.alarm_arn, a.action_arn) for a in self._parts.store.view.all(AlarmAction)}
@@ -103,7 +105,7 @@ class AlarmEvaluator:
             if not all_alarms and period_of(alarm) >= MINUTE:
                 continue
             at = end - end % MINUTE if period_of(alarm) >= MINUTE else end
-            outcome = self._judge(alarm, at, all_alarms, pending)
+            outcome = self._judge(alarm, at, all_alarms and repeat, pending)
             if outcome is not None:
                 outcomes.append(outcome)
         prune = all_alarms and end % PRUNE_SECONDS < MINUTE
@@ -120,25 +122,25 @@ class AlarmEvaluator:
                     extra={"resource": outcome.alarm.arn, "cause": outcome.verdict.reason},
                 )
 
-    def _judge(self, alarm: Alarm, end: float, whole_minute: bool, pending: set[tuple[str, str]]) -> _Outcome | None:
+    def _judge(self, alarm: Alarm, end: float, repeat: bool, pending: set[tuple[str, str]]) -> _Outcome | None:
         now = self._parts.clock.now()
         points = self._watch.points(alarm, end)
         verdict = evaluate(alarm, points, now)
         if verdict is not None:
             return _Outcome(alarm, verdict)
-        if not whole_minute or not alarm.actions_enabled or now - alarm.state_transitioned < REPEAT_LEAST_SECONDS:
+        if not repeat or not alarm.actions_enabled or now - alarm.state_transitioned < REPEAT_LEAST_SECONDS:
             return None
         if alarm.state_reason.startswith("Unchecked"):
             return None
-        repeat = tuple(
+        again = tuple(
             arn
             for arn in dict.fromkeys(actions_of(alarm, alarm.state_value))
             if service_of(arn) == "autoscaling" and (alarm.arn, arn) not in pending
         )
-        if not repeat:
+        if not again:
             return None
         fresh = reason_data(alarm, points, now) if any(p is not None for p in points) else None
-        return _Outcome(alarm, None, repeat, fresh)
+        return _Outcome(alarm, None, again, fresh)
 
     def _apply(self, tx: Transaction, outcomes: Sequence[_Outcome]) -> None:
         for outcome in outcomes:

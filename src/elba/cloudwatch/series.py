@@ -91,6 +91,7 @@ class SeriesEngine:
         self._rewriting = False
         self._flusher: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
+        self._flushing = asyncio.Lock()
         self._sweep: list[int] = []
         self._sweep_credit = 0
         self.ingested = 0
@@ -195,9 +196,11 @@ class SeriesEngine:
 
     async def flush(self) -> None:
         """Make durable what was put before. Raises: OSError (everything is then kept for the next time)."""
-        journal = self._journal
-        if journal is None:
-            return
+        if self._journal is not None:
+            async with self._flushing:
+                await self._flush(self._journal)
+
+    async def _flush(self, journal: Journal) -> None:
         defined, self._defined = self._defined, []
         pending, self._pending = self._pending, []
         states = self._next_states()

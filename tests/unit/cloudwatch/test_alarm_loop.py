@@ -230,6 +230,21 @@ def test_repetition_goes_on_after_a_restart_without_a_second_one_in_the_minute(b
     assert [a.repeated for a in bench.take_actions()] == [True]
 
 
+def test_what_ended_while_elba_was_down_is_judged_at_the_start(bench: Bench) -> None:
+    put_alarm(bench, alarm_actions=[POLICY])
+    bench.put(9.0)
+    bench.advance(50)
+    bench.stop()
+    bench.advance(30)
+    assert state(bench) == "INSUFFICIENT_DATA"
+    bench.restart()
+    bench.advance(0.01)
+    assert state(bench) == "ALARM"
+    bench.restart()
+    bench.advance(10)
+    assert len(bench.actions()) == 1
+
+
 def test_disabled_actions(bench: Bench) -> None:
     put_alarm(bench, alarm_actions=[POLICY])
     minutes(bench, 9.0)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from elba.cloudwatch.journal import Journal, Name, Record, State
 from elba.cloudwatch.series import SeriesEngine
 from elba.datapoints import Datapoint
 
@@ -306,6 +309,35 @@ def test_rewriting_the_journal_keeps_everything_at_every_step(tmp_path: Path, mo
         assert len(generations) > 2, "it was rewritten"
         assert len(files) <= 2, "old files go"
         await engine.close()
+
+    asyncio.run(scenario())
+
+
+def test_flushes_at_the_same_time_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow write that defines a metric is not overtaken by one that uses it."""
+    append = Journal.append
+
+    def slow(journal: Journal, names: Sequence[Name], records: Sequence[Record], states: Sequence[State]) -> None:
+        if names:
+            threading.Event().wait(0.05)
+        append(journal, names, records, states)
+
+    monkeypatch.setattr(Journal, "append", slow)
+
+    async def scenario() -> None:
+        engine = SeriesEngine(Clock(), tmp_path)
+        await engine.open()
+        flushes = []
+        for step in range(5):
+            engine.put(some_points(step))
+            flushes.append(asyncio.create_task(engine.flush()))
+            await asyncio.sleep(0.001)
+        await asyncio.gather(*flushes)
+        await engine.close()
+        again = SeriesEngine(Clock(), tmp_path)
+        await again.open()
+        assert contents(again) == contents(engine)
+        await again.close()
 
     asyncio.run(scenario())
 
