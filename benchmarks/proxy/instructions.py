@@ -21,6 +21,7 @@ from pathlib import Path
 
 from run import BROWSER_FIELDS, LOAD_CORE, PROXY_CORE, free_port, node_config, running, wait_until_serving, write
 
+CONNECTIONS = 16
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n\r\n0123456789abcdef0123456789abcdef"
 
 
@@ -56,17 +57,23 @@ def origin() -> Iterator[int]:
 
 
 def ask(port: int, requests: int, fields: tuple[str, ...]) -> None:
+    """So many requests over `CONNECTIONS` connections, in step: the node finds several ready at once, as under load."""
     lines = ["GET /path?a=b HTTP/1.1", "Host: bench.example", *fields]
     request = "\r\n".join([*lines, "", ""]).encode()
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        for _ in range(requests):
-            connection.sendall(request)
-            answer = b""
-            while not answer.endswith(b"0123456789abcdef0123456789abcdef"):
-                received = connection.recv(65536)
-                if not received:
-                    raise SystemExit("the node closed the connection")
-                answer += received
+    with contextlib.ExitStack() as stack:
+        opened = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(CONNECTIONS)]
+        for connection in opened:
+            stack.enter_context(connection)
+        for _ in range(requests // CONNECTIONS):
+            for connection in opened:
+                connection.sendall(request)
+            for connection in opened:
+                answer = b""
+                while not answer.endswith(b"0123456789abcdef0123456789abcdef"):
+                    received = connection.recv(65536)
+                    if not received:
+                        raise SystemExit("the node closed the connection")
+                    answer += received
 
 
 def count(node: str, requests: int, fields: tuple[str, ...], profile: str | None) -> int:
@@ -92,14 +99,14 @@ def count(node: str, requests: int, fields: tuple[str, ...], profile: str | None
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--node", default="target/release/elba-node")
-    parser.add_argument("--requests", type=int, default=4000, help="by which the two runs differ")
+    parser.add_argument("--requests", type=int, default=6400, help="by which the two runs differ")
     parser.add_argument("--profile", metavar="FILE", help="keep callgrind's output of the longer run there")
     parser.add_argument("--limit", type=int, help="exit with 1 if a request takes more instructions")
     options = parser.parse_args()
     worst = 0.0
     for name, fields in (("small", ()), ("browser", BROWSER_FIELDS)):
-        few = count(options.node, 500, fields, None)
-        many = count(options.node, 500 + options.requests, fields, options.profile)
+        few = count(options.node, 640, fields, None)
+        many = count(options.node, 640 + options.requests, fields, options.profile)
         each = (many - few) / options.requests
         worst = max(worst, each)
         print(f"{name:8} {each:8.0f} instructions per request")

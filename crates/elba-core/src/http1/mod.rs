@@ -151,20 +151,18 @@ fn is_blank(byte: u8) -> bool {
 pub(crate) fn has_control(bytes: &[u8]) -> bool {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;
-    let mut words = bytes.chunks_exact(8);
+    let mut rest = bytes;
     let mut found = 0u64;
-    for word in words.by_ref() {
-        let word = word
-            .iter()
-            .rev()
-            .fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
         let below = word.wrapping_sub(ONES * 0x20) & !word;
         let delete = word ^ (ONES * 0x7f);
         let delete = delete.wrapping_sub(ONES) & !delete;
         found |= (below | delete) & HIGH;
+        rest = tail;
     }
     // a borrow can only come from a byte that is itself one, so nothing is found where nothing is
-    found != 0 || words.remainder().iter().any(|byte| *byte < 0x20 || *byte == 0x7f)
+    found != 0 || rest.iter().any(|byte| *byte < 0x20 || *byte == 0x7f)
 }
 
 /// Without blanks at both ends.
