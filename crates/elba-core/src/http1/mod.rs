@@ -305,11 +305,8 @@ mod tests {
             ("Transfer-Encoding", Name::TransferEncoding),
         ] {
             assert_eq!(Name::of(name.as_bytes()), known, "{name}");
-            assert_eq!(
-                Name::of(name.replace('e', "a").to_lowercase().as_bytes()),
-                Name::Other,
-                "{name}"
-            );
+            let other = name.to_lowercase().replace('e', "a");
+            assert_eq!(Name::of(other.as_bytes()), Name::Other, "{other}");
         }
     }
 
