@@ -23,7 +23,7 @@ from elba.store.interface import View
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 10.0
+SWEEP_SECONDS = 30.0
 """Of clock time: how often every target's health is added up again, whoever has reported or not."""
 SWEEP_LEAST_WORLD_SECONDS = 2.0
 UNHEARD_INTERVALS = 2
@@ -55,6 +55,12 @@ class HealthTicker:
 
     def _changed(self, keys: Iterable[Key]) -> None:
         for key in keys:
+            if (
+                key.kind == Target.KIND
+            ):  # registered again while it drained: the nodes know it and have nothing new to say
+                group, _, name = key.id.partition("|")
+                self._dirty.add((group, name))
+                self._wake.set()
             if key.kind != Instance.KIND:
                 continue
             instance = self._view.get(Instance, key.account, key.region, key.id)

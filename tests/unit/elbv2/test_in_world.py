@@ -230,7 +230,7 @@ def test_draining_taken_back_is_healthy_at_once_again(shop: Shop) -> None:
     shop.deregister("172.31.0.9")
     shop.world.advance(15)
     shop.register("172.31.0.9")
-    shop.world.advance(11)
+    shop.world.advance(0.1)
     assert shop.health() == {"172.31.0.9": "healthy"}
 
 
@@ -302,13 +302,13 @@ def test_an_address_that_cannot_be_bound_shows(shop: Shop) -> None:
     shop.world.settle()
     address = shop.world.store.view.all(LoadBalancer)[0].zones[1].host_address
     shop.world.nodes.set_problems(ZONES[1], f"cannot bind {address}:80: Permission denied", "something else")
-    shop.world.advance(25)
+    shop.world.advance(45)
     assert shop.state() == {
         "Code": "active_impaired",
         "Reason": f"Zone us-east-1b: cannot bind {address}:80: Permission denied",
     }
     shop.world.nodes.set_problems(ZONES[1])
-    shop.world.advance(25)
+    shop.world.advance(45)
     assert shop.state() == {"Code": "active"}
 
 
