@@ -266,3 +266,7 @@ async def describe_warm_pool(ctx: Context, request: Request) -> Answer:
 
 async def launch_instances(ctx: Context, request: Request) -> Answer:
     return await ctx.write(launch_instances_command, request)
+
+
+async def get_predictive_scaling_forecast(ctx: Context, request: Request) -> Answer:
+    return queries.get_predictive_scaling_forecast(ctx.view, ctx.call, request)

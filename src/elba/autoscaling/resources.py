@@ -339,6 +339,21 @@ class LaunchToken(Resource, frozen=True, kw_only=True):
         return self.group_name
 
 
+class Forecast(Resource, frozen=True, kw_only=True):
+    """A predictive policy's latest forecast; `id` is the policy's ARN. `hours` are numbered since the epoch."""
+
+    KIND: ClassVar[str] = "autoscaling.forecast"
+
+    group_name: str
+    update_time: float = 0.0
+    hours: list[int] = []
+    load: list[float] = []
+    capacity: list[int] = []
+
+    def parent_id(self) -> str:
+        return self.group_name
+
+
 class Decision(Resource, frozen=True, kw_only=True):
     """Why capacity changed or did not: inputs, thresholds, arithmetic, winner, what was blocked and why."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from elba.autoscaling.resources import Decision, Member
+from elba.autoscaling.resources import Decision, Forecast, Member
 from elba.ec2.images import built_in_images
 from elba.ec2.resources import Instance
 from elba.elbv2.resources import Target
@@ -142,3 +142,32 @@ def test_a_crash_in_the_middle_of_scaling_changes_nothing_about_the_end(world: W
     world.advance(60)
     assert [i["LifecycleState"] for i in group(world)["Instances"]] == ["InService"] * 4
     assert len(world.provider.launches) == 4
+
+
+def test_a_forecast_is_made_after_a_day_of_metrics(world: World) -> None:
+    launch_template(world)
+    autoscaling = world.boto3("autoscaling")
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName="web",
+        MinSize=1,
+        MaxSize=4,
+        AvailabilityZones=[f"{REGION}a"],
+        LaunchTemplate={"LaunchTemplateName": "web"},
+    )
+    specification = {
+        "TargetValue": 20.0,
+        "PredefinedMetricPairSpecification": {"PredefinedMetricType": "ASGCPUUtilization"},
+    }
+    autoscaling.put_scaling_policy(
+        AutoScalingGroupName="web",
+        PolicyName="ahead",
+        PolicyType="PredictiveScaling",
+        PredictiveScalingConfiguration={"MetricSpecifications": [specification], "Mode": "ForecastAndScale"},
+    )
+    set_load(world, 1.0)  # of 2 vCPUs: 50 %, and 20 % is wanted
+    world.advance(26 * 3600)
+    (forecast,) = world.store.view.all(Forecast)
+    assert len(forecast.hours) == 48
+    assert forecast.load[5] == pytest.approx(50.0, rel=0.05)
+    assert set(forecast.capacity) == {3}
+    assert group(world)["DesiredCapacity"] == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from elba.autoscaling.advance import (
     launches,
     lifecycle,
+    predicting,
     rebalancing,
     refreshing,
     replacing,
@@ -42,6 +43,7 @@ def advance(tx: Transaction, call: Call, name: str) -> Timestamp | None:
         turn.look_again_at(action.next_time)
         if action.end_time is not None:
             turn.look_again_at(action.end_time)
+    predicting.raise_to_forecast(turn)
     turn.take_warm = lambda cause, zone, kind: warming.take(turn, cause, zone, kind)
     lifecycle.move_members(turn)
     warming.move_warm(turn)

@@ -14,6 +14,7 @@ from elba.autoscaling.lookup import LEAVING, find_group, members_of, require_gro
 from elba.autoscaling.resources import (
     Activity,
     Decision,
+    Forecast,
     Group,
     InstanceRefresh,
     LaunchToken,
@@ -172,6 +173,7 @@ def remove_group(tx: Transaction, call: Call, group: Group) -> None:
         WarmPool,
         InstanceRefresh,
         LaunchToken,
+        Forecast,
         Decision,
     ]
     for kind in kinds:

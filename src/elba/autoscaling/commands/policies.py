@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from elba.autoscaling import faults
+from elba.autoscaling import faults, predictive
 from elba.autoscaling.commands import alarms
 from elba.autoscaling.commands.scaling import Invocation, invoke
 from elba.autoscaling.lookup import find_policy, require_group
 from elba.autoscaling.policies import NoStep
-from elba.autoscaling.resources import Policy
+from elba.autoscaling.resources import Forecast, Policy
 from elba.call import Answer, Call, Request
 from elba.store.interface import Transaction
 
@@ -55,7 +55,10 @@ def put_scaling_policy(tx: Transaction, call: Call, request: Request) -> Answer:
                 )
         fields["target_tracking_configuration"] = dict(configuration)
     if type_ == "PredictiveScaling":
-        raise faults.validation("Policy type PredictiveScaling is not supported by Elba yet.")
+        given = request.get("predictive_scaling_configuration")
+        if not given:
+            raise faults.validation("PredictiveScalingConfiguration is required for policy type PredictiveScaling.")
+        fields["predictive_scaling_configuration"] = predictive.checked(given)
     enabled = request.get("enabled")
     arn = call.arn(
         "autoscaling",
@@ -173,6 +176,8 @@ def delete_policy(tx: Transaction, call: Call, request: Request) -> Answer:
     if policy is None:
         raise faults.policy_unknown(request["policy_name"])
     tx.delete(policy)
+    if forecast := tx.get(Forecast, policy.account, policy.region, policy.id):
+        tx.delete(forecast)
     alarms.forget_policy(tx, call, policy)
     return {}
 

@@ -12,6 +12,7 @@ from elba.autoscaling import policies, sentences
 from elba.autoscaling.capacity import change_desired
 from elba.autoscaling.lookup import counted, is_warm, members_of, suspended, units
 from elba.autoscaling.policies import NoStep, Proposal, Sizes
+from elba.autoscaling.predictive import predicted_floor
 from elba.autoscaling.resources import Decision, Group, Member, Policy
 from elba.call import Call
 from elba.cloudwatch.resources import Alarm
@@ -58,7 +59,7 @@ def sizes(view: View, group: Group, policy: Policy, now: float) -> Sizes:
         else:
             warming = True
     return Sizes(
-        minimum=group.min_size,
+        minimum=min(group.max_size, max(group.min_size, predicted_floor(view, group, now)[0])),
         maximum=group.max_size,
         desired=group.desired_capacity,
         settled=settled,

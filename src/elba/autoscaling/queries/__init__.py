@@ -1,5 +1,6 @@
 """Auto Scaling's queries: pure functions of the view, the call and the request."""
 
+from elba.autoscaling.queries.forecasts import get_predictive_scaling_forecast
 from elba.autoscaling.queries.groups import (
     describe_auto_scaling_groups,
     describe_auto_scaling_instances,
@@ -50,4 +51,5 @@ __all__ = [
     "describe_termination_policy_types",
     "describe_traffic_sources",
     "describe_warm_pool",
+    "get_predictive_scaling_forecast",
 ]

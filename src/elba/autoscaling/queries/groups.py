@@ -7,6 +7,7 @@ from typing import Any
 
 from elba.autoscaling import activities, faults
 from elba.autoscaling.lookup import is_warm, members_of, name_of, require_group
+from elba.autoscaling.predictive import predicted_floor
 from elba.autoscaling.queries.instances import shown_instance
 from elba.autoscaling.queries.paging import filters, page
 from elba.autoscaling.queries.warm_pools import shown_pool
@@ -27,7 +28,7 @@ def describe_auto_scaling_groups(view: View, call: Call, request: Request) -> An
     instances = request.get("include_instances")
     with_instances = True if instances is None else instances
     return {
-        "auto_scaling_groups": [shown_group(view, g, with_instances) for g in shown],
+        "auto_scaling_groups": [shown_group(view, g, call.now, with_instances) for g in shown],
         "next_token": token,
     }
 
@@ -42,7 +43,7 @@ def _matches(group: Group, name: str, values: list[str]) -> bool:
     raise faults.validation(f"Invalid filter type: {name}. Valid types are tag-key, tag-value and tag:<key>.")
 
 
-def shown_group(view: View, group: Group, with_instances: bool = True) -> Answer:
+def shown_group(view: View, group: Group, now: float, with_instances: bool = True) -> Answer:
     members = members_of(view, group)
     pool = view.get(WarmPool, group.account, group.region, group.id)
     attachments = [a for a in group.attachments if a.state not in ("Removing", "Removed")]
@@ -55,6 +56,7 @@ def shown_group(view: View, group: Group, with_instances: bool = True) -> Answer
         "min_size": group.min_size,
         "max_size": group.max_size,
         "desired_capacity": group.desired_capacity,
+        "predicted_capacity": predicted_floor(view, group, now)[0] or None,
         "default_cooldown": group.default_cooldown,
         "availability_zones": group.availability_zones,
         "load_balancer_names": [a.identifier for a in attachments if a.type == "elb"],
