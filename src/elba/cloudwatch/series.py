@@ -92,6 +92,7 @@ class SeriesEngine:
         self._flusher: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._failing = False
         self._sweep: list[int] = []
         self._sweep_credit = 0
         self.ingested = 0
@@ -188,11 +189,24 @@ class SeriesEngine:
                 await asyncio.wait_for(self._closing.wait(), FLUSH_SECONDS)
             try:
                 await self.flush()
-            except OSError:
-                log.exception("metrics could not be written; they are kept in memory and tried again")
-                if len(self._pending) > PENDING_MOST:
-                    log.error("giving up %d metric records", len(self._pending) - PENDING_MOST)
-                    del self._pending[: len(self._pending) - PENDING_MOST]
+            except OSError as error:
+                self._disk_failed(error)
+            except Exception:
+                # A batch that cannot be written is lost; those after it are not.
+                log.exception("metrics could not be encoded; a batch is lost")
+            else:
+                if self._failing:
+                    log.info("metrics can be written again")
+                self._failing = False
+
+    def _disk_failed(self, error: OSError) -> None:
+        """Say so once, not twice a second; keep in memory what memory can hold."""
+        if not self._failing:
+            log.error("metrics cannot be written (%s); they are kept in memory and tried again", error)
+        self._failing = True
+        if (surplus := len(self._pending) - PENDING_MOST) > 0:
+            log.error("giving up %d metric records", surplus)
+            del self._pending[:surplus]
 
     async def flush(self) -> None:
         """Make durable what was put before. Raises: OSError (everything is then kept for the next time)."""

@@ -363,3 +363,42 @@ def test_a_full_disk_loses_nothing_that_memory_holds(tmp_path: Path, monkeypatch
         await again.close()
 
     asyncio.run(scenario())
+
+
+def test_a_disk_that_fails_is_told_once_and_so_is_that_it_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("elba.cloudwatch.series.FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr("elba.cloudwatch.series.PENDING_MOST", 3)
+    tries = 0
+
+    async def scenario() -> None:
+        nonlocal tries
+        engine = SeriesEngine(Clock(), tmp_path)
+        await engine.open()
+        done = asyncio.Event()
+
+        def refuse(_: int) -> None:
+            nonlocal tries
+            tries += 1
+            if tries > 2:
+                loop.call_soon_threadsafe(done.set)
+            raise OSError(28, "No space left on device")
+
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as broken:
+            broken.setattr("elba.cloudwatch.journal.os.fdatasync", refuse)
+            engine.put([point(float(i)) for i in range(5)])
+            await done.wait()
+        await engine.close()
+        again = SeriesEngine(Clock(), tmp_path)
+        await again.open()
+        assert found(again, NOW, NOW + 60, 60) == [(NOW, 3, 9)], "the newest that memory was allowed to hold"
+        await again.close()
+
+    with caplog.at_level("INFO", "elba.cloudwatch.series"):
+        asyncio.run(scenario())
+    told = [record.getMessage() for record in caplog.records]
+    assert sum("cannot be written" in text for text in told) == 1
+    assert "metrics can be written again" in told
+    assert "giving up 2 metric records" in told
