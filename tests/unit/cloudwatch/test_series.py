@@ -376,20 +376,19 @@ def test_a_disk_that_fails_is_told_once_and_so_is_that_it_works_again(
         nonlocal tries
         engine = SeriesEngine(Clock(), tmp_path)
         await engine.open()
-        done = asyncio.Event()
+        worked = asyncio.Event()
+        loop = asyncio.get_running_loop()
 
-        def refuse(_: int) -> None:
+        def refuse_three_times(_: int) -> None:
             nonlocal tries
             tries += 1
-            if tries > 2:
-                loop.call_soon_threadsafe(done.set)
-            raise OSError(28, "No space left on device")
+            if tries <= 3:
+                raise OSError(28, "No space left on device")
+            loop.call_soon_threadsafe(worked.set)
 
-        loop = asyncio.get_running_loop()
-        with monkeypatch.context() as broken:
-            broken.setattr("elba.cloudwatch.journal.os.fdatasync", refuse)
-            engine.put([point(float(i)) for i in range(5)])
-            await done.wait()
+        monkeypatch.setattr("elba.cloudwatch.journal.os.fdatasync", refuse_three_times)
+        engine.put([point(float(i)) for i in range(5)])
+        await worked.wait()
         await engine.close()
         again = SeriesEngine(Clock(), tmp_path)
         await again.open()
