@@ -41,7 +41,7 @@ class Chaos:
         self.watch()
         maximum = chance.randint(1, 8)
         minimum = chance.randint(0, maximum)
-        launch = {"MixedInstancesPolicy": self.mixed()} if chance.random() < 0.25 else {}
+        launch: dict[str, Any] = {"MixedInstancesPolicy": self.mixed()} if chance.random() < 0.25 else {}
         elba.create(
             **launch,
             minimum=minimum,

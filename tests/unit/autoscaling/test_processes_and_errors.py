@@ -285,6 +285,24 @@ def test_refusals(elba: Harness, operation: str, parameters: dict[str, Any], cod
     assert elba.refused(operation, **parameters) == (code, message)
 
 
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        ({"image_id": "ami-0123456789abcdef0"}, "The image id '[ami-0123456789abcdef0]' does not exist"),
+        (
+            {"iam_instance_profile": {"name": "no"}},
+            "Value (no) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name",
+        ),
+        ({"image_id": ""}, "The request must contain the parameter ImageId"),
+    ],
+)
+def test_templates_that_cannot_launch(elba: Harness, data: dict[str, Any], detail: str) -> None:
+    elba.template("broken", **data)
+    code, message = elba.refused("create_auto_scaling_group", **CREATE, LaunchTemplate={"LaunchTemplateName": "broken"})
+    assert code == "ValidationError"
+    assert message == f"You must use a valid fully-formed launch template. {detail}"
+
+
 def test_launch_configurations(elba: Harness) -> None:
     image = next(iter(elba.images()))
     elba.asg.create_launch_configuration(LaunchConfigurationName="c", ImageId=image, InstanceType="t3.micro")

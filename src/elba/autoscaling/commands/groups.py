@@ -83,15 +83,20 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
 
 def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> Answer:
     """Change what the request names; sizes pull desired capacity along unless it is given. Raises: ApiError."""
-    group = require_group(tx, call, request["auto_scaling_group_name"])
-    if group.deleting:
-        raise faults.validation(f"AutoScalingGroup {group.id} is pending delete")
+    group = _require_living(tx, call, request)
     fields = settings.launch_fields(tx, call, request, required=False)
     fields |= settings.plain_fields(request)
     fields |= settings.zone_fields(tx, call, request, group)
     group = msgspec.structs.replace(group, **fields)
     resize(tx, call, group, request, "a user request")
     return {}
+
+
+def _require_living(tx: Transaction, call: Call, request: Request) -> Group:
+    group = require_group(tx, call, request["auto_scaling_group_name"])
+    if group.deleting:
+        raise faults.validation(f"AutoScalingGroup {group.id} is pending delete")
+    return group
 
 
 def resize(tx: Transaction, call: Call, group: Group, request: Request, who: str) -> Group:
@@ -108,7 +113,7 @@ def resize(tx: Transaction, call: Call, group: Group, request: Request, who: str
 
 def set_desired_capacity(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError ValidationError, ScalingActivityInProgress (with HonorCooldown)."""
-    group = require_group(tx, call, request["auto_scaling_group_name"])
+    group = _require_living(tx, call, request)
     desired = request["desired_capacity"]
     for beyond, word, value in (
         (desired > group.max_size, "above max", group.max_size),

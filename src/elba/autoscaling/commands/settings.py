@@ -9,8 +9,9 @@ from elba.autoscaling import faults, launch_source, mixed
 from elba.autoscaling.resources import Group, LaunchConfiguration
 from elba.autoscaling.termination import POLICY_TYPES
 from elba.call import Call, Request
-from elba.ec2 import zones
+from elba.ec2 import images, profiles, zones
 from elba.ec2.resources import Subnet
+from elba.errors import ApiError
 from elba.store.interface import View
 
 HEALTH_CHECK_TYPES = ("EC2", "EBS", "ELB", "VPC_LATTICE")
@@ -57,6 +58,12 @@ def _template(view: View, call: Call, specification: dict[str, Any], *, typed: b
         raise faults.validation(f"{launch_source.INVALID_TEMPLATE}The request must contain the parameter ImageId")
     if not typed and not data.get("instance_type") and not data.get("instance_requirements"):
         raise faults.validation(f"{launch_source.INVALID_TEMPLATE}The request must contain the parameter InstanceType")
+    try:
+        if not str(data["image_id"]).startswith("resolve:"):
+            images.require_image(view, call, str(data["image_id"]))
+        profiles.resolve_profile(view, call, data.get("iam_instance_profile"))
+    except ApiError as error:
+        raise faults.validation(f"{launch_source.INVALID_TEMPLATE}{error.message}") from error
     if typed and data.get("instance_market_options"):
         raise faults.validation(
             "Incompatible launch template: A launch template that specifies InstanceMarketOptions cannot be used "
