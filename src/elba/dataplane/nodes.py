@@ -25,7 +25,7 @@ from elba.dataplane.delta import diff
 from elba.dataplane.interface import Configuration, NodeAway, NodeRefused, Place, ReportListener
 from elba.dataplane.link import Link, LinkBroken
 from elba.dataplane.program import NodeHome, find_program
-from elba.dataplane.protocol import Ack, Down, Nack, Report, Shutdown, Snapshot, TargetGroup
+from elba.dataplane.protocol import Ack, Down, Nack, Report, Shutdown, Snapshot, TargetGroup, Up
 from elba.dataplane.settings import FleetSettings
 from elba.errors import UserError
 
@@ -35,6 +35,10 @@ START_SECONDS = 10.0
 """How long a started node may take until it answers."""
 PATIENCE_SECONDS = 5.0
 """How long `apply` waits for a node that is not there yet."""
+SILENCE_SECONDS = 10.0
+"""A node reports at least once a second; silent for so long, the connection to it is made anew."""
+HUNG_SECONDS = 30.0
+"""A running node that has not said hello for so long is killed."""
 ANSWER_SECONDS = 10.0
 """How long a node may take to acknowledge; longer, and it counts as hung."""
 BACKOFF_FIRST_SECONDS, BACKOFF_MOST_SECONDS = 0.1, 5.0
@@ -208,6 +212,7 @@ class _Supervised:
                 answer = await self._answer
         except TimeoutError:
             log.error("node does not acknowledge; reconnecting", extra={"resource": self._place.zone})
+            self._lost()
             await link.close()
             raise NodeAway(f"{self._place.zone} does not acknowledge version {version}") from None
         finally:
@@ -245,13 +250,20 @@ class _Supervised:
         return await self._renew(link)
 
     async def _start(self) -> Link:
+        """A link to a node started now; one that runs but has not answered for long is killed first."""
         status = self._home.reap()
         if status is not None:
             log.warning("node ended", extra={"resource": self._place.zone, "status": status})
-        if not self._home.started_here:
-            pid = self._home.start(find_program())
-            log.info("node started", extra={"resource": self._place.zone, "node_process": pid})
-        return await self._connected_to(0)
+        if pid := self._home.process_id():
+            try:
+                return await self._connected_to(0, HUNG_SECONDS)
+            except LinkBroken:
+                log.error("node hangs and is killed", extra={"resource": self._place.zone, "node_process": pid})
+                self._home.signal(signal.SIGKILL)
+                await self._gone(pid, END_SECONDS)
+        pid = self._home.start(find_program())
+        log.info("node started", extra={"resource": self._place.zone, "node_process": pid})
+        return await self._connected_to(0, START_SECONDS)
 
     async def _renew(self, link: Link) -> Link:
         """Replace a node of another version by one of ours, which takes its sockets over; tried once.
@@ -265,11 +277,11 @@ class _Supervised:
             "node of another version is replaced",
             extra={"resource": self._place.zone, "version": link.hello.program_version, "node_process": pid},
         )
-        return await self._connected_to(pid)
+        return await self._connected_to(pid, START_SECONDS)
 
-    async def _connected_to(self, pid: int) -> Link:
-        """A link to the node just started, once it answers; to none but process `pid`, if it is given."""
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
+    async def _connected_to(self, pid: int, seconds: float) -> Link:
+        """A link to the node, once it answers; to none but process `pid`, if it is given. Raises: LinkBroken."""
+        deadline = asyncio.get_running_loop().time() + seconds
         while True:
             await asyncio.sleep(0.01)
             try:
@@ -305,9 +317,7 @@ class _Supervised:
             self._connected.set()
             await asyncio.gather(reading, return_exceptions=True)
         finally:
-            self._link = None
-            self._connected.clear()
-            self._fail_answer()
+            self._lost()
             for task in (reading, logs):
                 task.cancel()
             await asyncio.gather(reading, logs, return_exceptions=True)
@@ -316,16 +326,25 @@ class _Supervised:
     async def _read(self, link: Link) -> None:
         try:
             while True:
-                message = await link.receive()
+                message = await self._next(link)
                 if isinstance(message, Report):
                     self._heard(self._place, message)
                 elif isinstance(message, Ack | Nack) and self._answer is not None and not self._answer.done():
                     self._answer.set_result(message)
         finally:
-            self._link = None
-            self._fail_answer()
+            self._lost()
 
-    def _fail_answer(self) -> None:
+    async def _next(self, link: Link) -> Up:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                return await link.receive()
+        except TimeoutError:
+            raise LinkBroken(f"silent for {SILENCE_SECONDS:g} s") from None
+
+    def _lost(self) -> None:
+        """The link is no more: who asks from now on waits for the next one."""
+        self._link = None
+        self._connected.clear()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(NodeAway(f"{self._place.zone} went away"))
 

@@ -108,11 +108,6 @@ class NodeHome:
         self._child = 0
         return os.waitstatus_to_exitcode(status)
 
-    @property
-    def started_here(self) -> bool:
-        """Whether this process started the node that runs."""
-        return self._child != 0
-
     def process_id(self) -> int:
         """The running node's process id as its folder says; 0 if none runs."""
         try:

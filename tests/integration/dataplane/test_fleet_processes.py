@@ -95,6 +95,26 @@ def test_a_stopped_node_counts_as_away_and_is_ended_all_the_same(kit: RealKit) -
     kit.run(scenario())
 
 
+def test_a_node_that_hangs_is_killed_and_replaced(kit: RealKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elba.dataplane.nodes.SILENCE_SECONDS", 1.5)
+    monkeypatch.setattr("elba.dataplane.nodes.HUNG_SECONDS", 0.5)
+    monkeypatch.setattr("elba.dataplane.link.HELLO_SECONDS", 0.5)
+
+    async def scenario() -> None:
+        reports = Reports(kit.nodes)
+        target = kit.serving_target()
+        await kit.nodes.apply(PLACE, configuration(kit, target))
+        await until(kit, lambda: reports.health.get(target.key) == "healthy", "healthy")
+        home = NodeHome(kit.directory, PLACE.zone)
+        pid, full = home.process_id(), reports.full
+        home.signal(signal.SIGSTOP)
+        await until(kit, lambda: not kit.nodes.up(PLACE), "noticed", 200)
+        await until(kit, lambda: kit.nodes.up(PLACE) and reports.full > full, "replaced", 400)
+        assert home.process_id() not in (0, pid)
+
+    kit.run(scenario())
+
+
 def test_many_changes_at_once_end_in_the_last(kit: RealKit) -> None:
     async def scenario() -> None:
         reports = Reports(kit.nodes)
