@@ -50,7 +50,7 @@ class Origin:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            while self.serving:
+            while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 if not self.serving:
                     break
