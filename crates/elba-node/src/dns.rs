@@ -26,6 +26,7 @@ use crate::{health, log};
 
 const TTL_SECONDS: f64 = 60.0;
 const TCP_IDLE: Duration = Duration::from_secs(10);
+const UDP_BUFFER_BYTES: usize = 4 << 20;
 const MAX_TCP_CONNECTIONS: usize = 256;
 /// Changes are gathered so long before the answers are made anew; longer if that takes long, so that a burst of changes
 /// to a large configuration costs a tenth of a core at most.
@@ -228,6 +229,10 @@ fn socket(address: SocketAddr, kind: Type, protocol: Protocol, shared: bool) -> 
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     if kind == Type::STREAM {
         socket.set_reuse_address(true)?;
+    }
+    if kind == Type::DGRAM {
+        // Best effort: a burst of queries waits instead of being dropped.
+        let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
     }
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
