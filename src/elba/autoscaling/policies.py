@@ -149,7 +149,7 @@ def step(
     if grows:
         wanted = adjusted(base, adjustment_type, adjustment, minimum_magnitude)
         after = max(sizes.desired, sizes.clamp(wanted))
-        blocked = "" if after > sizes.desired or wanted <= base else _why_not(sizes, wanted)
+        blocked = "" if after > sizes.desired else _why_not(sizes, wanted)
     else:
         base = sizes.desired
         wanted = adjusted(base, adjustment_type, adjustment, minimum_magnitude)

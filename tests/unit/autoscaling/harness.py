@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 import elba.autoscaling.reconcilers
 import elba.ec2.reconcilers
+from elba.autoscaling.advance import advance
 from elba.autoscaling.resources import Activity, Group, Member
 from elba.call import Call
 from elba.clock import VirtualClock
@@ -37,11 +38,12 @@ from elba.elbv2.attributes import deregistration_delay_seconds
 from elba.elbv2.resources import Target, TargetGroup, TargetHealth
 from elba.ids import IdSource
 from elba.parts import Parts
-from elba.reconcile import ReconcileQueue, Reconciler
+from elba.reconcile import Again, Done, ReconcileQueue, Reconciler
 from elba.resource import Key
 from elba.server.app import build_app
 from elba.server.inprocess import InProcess
 from elba.store import MemoryEngine, Store
+from elba.store.interface import Transaction
 from elba.testing.virtual_loop import VirtualLoop
 
 REGION = "us-east-1"
@@ -71,8 +73,6 @@ class TargetMover:
         return [t.key for t in self._harness.store.view.all(Target)]
 
     async def reconcile(self, key: Key) -> Any:
-        from elba.reconcile import Again, Done
-
         harness = self._harness
         target = harness.store.view.get(Target, key.account, key.region, key.id)
         if target is None:
@@ -364,9 +364,6 @@ class Harness:
 
     def is_still(self) -> bool:
         """Whether another turn of every group would change nothing."""
-        from elba.autoscaling.advance import advance
-        from elba.store.interface import Transaction
-
         for group in self.store.view.all(Group):
             tx = Transaction(self.store.view)  # type: ignore[arg-type]
             advance(tx, self.call(), group.id)

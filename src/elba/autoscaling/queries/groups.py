@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from elba.autoscaling import activities, faults
@@ -177,8 +178,6 @@ def describe_scaling_activities(view: View, call: Call, request: Request) -> Ans
 
 
 def _time(values: list[str]) -> float:
-    from datetime import UTC, datetime
-
     try:
         parsed = datetime.fromisoformat(values[0].replace("Z", "+00:00"))
     except (ValueError, IndexError) as error:
