@@ -462,6 +462,7 @@ class Instance(Resource, frozen=True, kw_only=True):
     """terminate, stop or hibernate; "" for On-Demand."""
     spot_instance_type: str = ""
     """one-time or persistent; "" for On-Demand."""
+    spot_request_cancelled: bool = False
     cpu_credits: str = ""
     lifecycle: str = ""
     """"spot", or "" for On-Demand."""

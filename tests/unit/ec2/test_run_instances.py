@@ -19,10 +19,11 @@ from elba.ec2.commands import (
     security_groups,
     vpcs,
 )
+from elba.ec2.commands import spot as spot_requests
 from elba.ec2.images import public_parameters
 from elba.ec2.key_material import generate
 from elba.ec2.queries import describe_instances as describe
-from elba.ec2.queries import storage
+from elba.ec2.queries import spot, storage
 from elba.ec2.resources import Image, Instance, InternetGateway, NetworkInterface, Subnet, Vpc
 from elba.iam.resources import InstanceProfile
 
@@ -193,6 +194,24 @@ def test_spot_instances_say_so(account: Account) -> None:
     assert (
         account.error(lifecycle.stop_instances, instance_ids=[instance["instance_id"]]).code == "UnsupportedOperation"
     )
+
+
+def test_a_spot_request_can_be_cancelled_and_its_instance_goes_on(account: Account) -> None:
+    instance = launch(account, instance_market_options={"market_type": "spot"})
+    id_ = instance["spot_instance_request_id"]
+
+    def shown() -> tuple[str, str]:
+        (one,) = account.do(spot.describe_spot_instance_requests, spot_instance_request_ids=[id_])[
+            "spot_instance_requests"
+        ]
+        return one["state"], one["instance_id"]
+
+    assert shown() == ("active", instance["instance_id"])
+    cancelled = account.do(spot_requests.cancel_spot_instance_requests, spot_instance_request_ids=[id_])
+    assert cancelled["cancelled_spot_instance_requests"] == [{"spot_instance_request_id": id_, "state": "cancelled"}]
+    assert shown()[0] == "cancelled"
+    error = account.error(spot_requests.cancel_spot_instance_requests, spot_instance_request_ids=["sir-00000000"])
+    assert error.code == "InvalidSpotInstanceRequestID.NotFound"
 
 
 def running(account: Account, instance_id: str, state: str = "running") -> None:

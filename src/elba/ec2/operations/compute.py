@@ -18,6 +18,7 @@ from elba.ec2.commands import (
     profile_associations,
     tags,
 )
+from elba.ec2.commands import spot as spot_requests
 from elba.ec2.faults import require
 from elba.ec2.key_material import generate
 from elba.ec2.operations.making import mutating, reading
@@ -56,6 +57,7 @@ describe_instance_attribute = reading(instances.describe_instance_attribute)
 describe_instance_credit_specifications = reading(instances.describe_instance_credit_specifications)
 describe_instance_types = reading(types.describe_instance_types)
 describe_instance_type_offerings = reading(types.describe_instance_type_offerings)
+cancel_spot_instance_requests = mutating(spot_requests.cancel_spot_instance_requests)
 describe_spot_instance_requests = reading(spot.describe_spot_instance_requests)
 describe_spot_price_history = reading(spot.describe_spot_price_history)
 

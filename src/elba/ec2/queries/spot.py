@@ -5,6 +5,8 @@ Source: EC2 API reference, "SpotInstanceRequest".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from elba.call import Answer, Call, Request
 from elba.ec2 import zones
 from elba.ec2.filters import Fields, page, select
@@ -18,6 +20,9 @@ _PRODUCT = "Linux/UNIX"
 
 def _state(instance: Instance) -> tuple[str, str]:
     """(state, status code)"""
+    if instance.spot_request_cancelled:
+        running = instance.state in ("pending", "running")
+        return "cancelled", "request-canceled-and-instance-running" if running else "canceled-before-fulfillment"
     if instance.state in ("shutting-down", "terminated"):
         by_spot = instance.state_reason_code == "Server.SpotInstanceTermination"
         return "closed", "instance-terminated-by-price" if by_spot else "instance-terminated-by-user"
@@ -38,17 +43,23 @@ _FIELDS: Fields[Instance] = {
 }
 
 
+def requested(view: View, call: Call, ids: Sequence[str] | None) -> list[Instance]:
+    """The instances of these requests, or of all. Raises: ApiError InvalidSpotInstanceRequestID.NotFound."""
+    found = [i for i in view.all(Instance, call.account, call.region) if i.spot_instance_request_id]
+    if not ids:
+        return found
+    by_id = {i.spot_instance_request_id: i for i in found}
+    for id_ in ids:
+        if id_ not in by_id:
+            raise ApiError(
+                "InvalidSpotInstanceRequestID.NotFound", f"The spot instance request ID '{id_}' does not exist"
+            )
+    return [by_id[id_] for id_ in ids]
+
+
 def describe_spot_instance_requests(view: View, call: Call, request: Request) -> Answer:
     """Raises: ApiError InvalidSpotInstanceRequestID.NotFound."""
-    found = [i for i in view.all(Instance, call.account, call.region) if i.spot_instance_request_id]
-    if ids := request.get("spot_instance_request_ids"):
-        by_id = {i.spot_instance_request_id: i for i in found}
-        for id_ in ids:
-            if id_ not in by_id:
-                raise ApiError(
-                    "InvalidSpotInstanceRequestID.NotFound", f"The spot instance request ID '{id_}' does not exist"
-                )
-        found = [by_id[id_] for id_ in ids]
+    found = requested(view, call, request.get("spot_instance_request_ids"))
     found = select(found, request.get("filters"), _FIELDS, lambda i: {})
     part, token = page(found, request, ids="spot_instance_request_ids")
     return {
