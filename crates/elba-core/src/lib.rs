@@ -3,15 +3,15 @@
 
 pub mod choice;
 pub mod compile;
+pub mod delta;
 pub mod desync;
+pub mod dns;
 pub mod forwarded;
+pub mod health;
 pub mod http1;
 pub mod pages;
 pub mod protocol;
 pub mod routing;
 pub mod stickiness;
 pub mod wildcard;
-pub mod delta;
-pub mod dns;
-pub mod health;
 pub mod zones;

@@ -22,7 +22,9 @@ fn read(name: &str) -> Value {
 fn names() -> Vec<String> {
     let entries = fs::read_dir(folder()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter_map(|name| name.strip_suffix(".sparse.json").map(str::to_owned)).collect()
+    names
+        .filter_map(|name| name.strip_suffix(".sparse.json").map(str::to_owned))
+        .collect()
 }
 
 /// JSON knows one kind of number: 1 and 1.0 are the same.
@@ -30,7 +32,10 @@ fn normalized(value: Value) -> Value {
     match value {
         Value::Number(number) => serde_json::json!(number.as_f64().unwrap()),
         Value::Array(items) => items.into_iter().map(normalized).collect(),
-        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, normalized(value))).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (name, normalized(value)))
+            .collect(),
         other => other,
     }
 }
@@ -62,7 +67,11 @@ fn full_form_reads_and_writes_alike() {
     assert!(names.len() >= 10, "{names:?}");
     for name in names {
         let golden = read(&format!("{name}.json"));
-        assert_eq!(normalized(write(&parse(golden.clone()))), normalized(golden), "{name}");
+        assert_eq!(
+            normalized(write(&parse(golden.clone()))),
+            normalized(golden),
+            "{name}"
+        );
     }
 }
 
@@ -80,6 +89,10 @@ fn buckets_are_those_of_the_control_plane() {
     assert_eq!(golden["sub_buckets"], SUB_BUCKETS);
     for pair in golden["micros_and_index"].as_array().unwrap() {
         let micros = pair[0].as_u64().unwrap();
-        assert_eq!(u64::from(bucket_index(micros)), pair[1].as_u64().unwrap(), "{micros}");
+        assert_eq!(
+            u64::from(bucket_index(micros)),
+            pair[1].as_u64().unwrap(),
+            "{micros}"
+        );
     }
 }
