@@ -26,10 +26,13 @@ def rebalance(turn: Turn) -> None:
         return
     members = turn.members()
     active = counted(members)
+    heaviest = mixed.heaviest(group.mixed_instances_policy)
+    over = sum(units(m) for m in active) - group.desired_capacity
     steady = (
         all(m.lifecycle_state == "InService" and m.health_status == "Healthy" for m in active)
         and not any(m.activity_id for m in members)
-        and sum(units(m) for m in active) == group.desired_capacity
+        # With weights a group may rest a little above desired capacity.
+        and (over == 0 or (over > 0 and heaviest > 1))
         and not turn.surge
     )
     if not steady or not active:
@@ -48,12 +51,12 @@ def rebalance(turn: Turn) -> None:
         movable,
         group.desired_capacity,
         group.max_size,
-        mixed.heaviest(group.mixed_instances_policy),
+        heaviest,
     )
     if plan is None or group.zone_failures.get(plan.low, 0.0) > turn.now:
         return
     turn.change(
-        surge=plan.extra,
+        surge=over + plan.extra,
         surge_cause=sentences.rebalanced(plan.units, plan.low),
         launch_failures=0,
         launch_not_before=0.0,
