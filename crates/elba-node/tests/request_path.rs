@@ -1,5 +1,7 @@
 //! Requests through real sockets: what targets see, what clients get.
 
+#![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
+
 mod support;
 
 use std::io::Write;
