@@ -56,17 +56,22 @@ def replace(
     moving = total != group.desired_capacity or ready != total or any(m.activity_id for m in members)
     spare = allowed(limits, group.desired_capacity, ready, moving)
     left = {m.id: m for m in due}
+    launches_first = limits.ceiling > group.desired_capacity
     taken = 0
     while left and spare > 0:
         victim = pick_one(turn, counted(turn.members()), left)
-        if victim is None or (units(victim) > spare and taken):
+        if victim is None or (units(victim) > spare and (taken or launches_first)):
             break
         begin_termination(turn.tx, turn.call, group, victim, reason, sentences.at(turn.now, sentence))
         spare -= units(victim)
         taken += 1
         del left[victim.id]
     remaining = sum(units(m) for m in left.values())
-    turn.surge = max(turn.surge, min(limits.ceiling - group.desired_capacity, remaining))
+    if launches_first and left:
+        # At least as much as one of them stands for: with weights a single unit above would launch nothing.
+        lightest = min(units(m) for m in left.values())
+        extra = max(limits.ceiling - group.desired_capacity, lightest)
+        turn.surge = max(turn.surge, min(extra, remaining))
     return taken
 
 

@@ -113,6 +113,8 @@ def _launch_first(turn: Turn, unhealthy: list[Member], max_percentage: int) -> N
         cause = sentences.at(turn.now, sentences.UNHEALTHY[member.health_reason or "EC2"])
         begin_termination(turn.tx, turn.call, group, member, "unhealthy", cause)
     left = sick - sum(units(m) for m in gone)
-    extra = max(1, group.desired_capacity * (max_percentage - 100) // 100)
+    # At least as much as one of them stands for: with weights a single unit above would launch nothing.
+    lightest = min((units(m) for m in unhealthy if m not in gone), default=0)
+    extra = max(lightest, group.desired_capacity * (max_percentage - 100) // 100)
     turn.surge = max(turn.surge, min(extra, left))
     turn.surge_sentence = sentences.REPLACED
