@@ -169,8 +169,8 @@ def _plan_running(instance: Instance, world: World, now: Timestamp) -> Plan:
         if not first and instance.boots_done < instance.boots:
             return Plan(instance=instance, act=Act.START, after_seconds=LOOK_AGAIN_SECONDS)
         return _plan_exit(instance, world, now)
-    if instance.state in ("stopping", "stopped"):
-        # Started again before it was seen to have stopped.
+    if instance.state in ("stopping", "stopped") or (instance.state == "running" and world is World.STOPPED):
+        # Started again before it was seen to have stopped; or it was stopped with the whole of Elba (`elba down`).
         return Plan(
             instance=moved(replace(instance, boots=max(instance.boots, instance.boots_done + 1)), "pending", now),
             after_seconds=0,

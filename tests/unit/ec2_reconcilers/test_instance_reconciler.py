@@ -134,6 +134,20 @@ def test_an_instance_that_shuts_itself_down(behavior: str, end: str) -> None:
     run(story)
 
 
+def test_an_instance_that_was_stopped_behind_the_stores_back_is_started_again() -> None:
+    async def story(bench: Bench) -> None:
+        instance = an_instance()
+        await bench.put(*a_network(), instance)
+        await bench.until(lambda: bench.get(instance).state == "running")
+        await bench.provider.stop(instance.id)
+        await bench.until(lambda: bench.get(instance).state == "pending", 10)
+        await bench.until(lambda: bench.get(instance).state == "running", 10)
+        assert bench.provider.boots(instance.id) == 2
+        assert bench.get(instance).boots == bench.get(instance).boots_done
+
+    run(story)
+
+
 def test_a_lost_instance_is_terminated() -> None:
     async def story(bench: Bench) -> None:
         instance = an_instance()

@@ -387,6 +387,8 @@ class ProcessProvider:
                         os.kill(link.pid, signal.SIGKILL)
                     await link.closed.wait()
             await asyncio.to_thread(self._sweep, instance)
+            if self._cgroups is not None:
+                self._cgroups.remove(instance.directory.instance_id)
         finally:
             if instance.ending is asyncio.current_task():
                 instance.ending = None
@@ -397,8 +399,6 @@ class ProcessProvider:
             await asyncio.gather(stopping, return_exceptions=True)
         await self._end(instance, self._grace_seconds)
         await asyncio.to_thread(instance.directory.remove, self._trash)
-        if self._cgroups is not None:
-            self._cgroups.remove(instance.directory.instance_id)
         self._instances.pop(instance.directory.instance_id, None)
         self._changed.set()
 
