@@ -1,5 +1,8 @@
 # `make` alone prints the targets.
 
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,7 +26,7 @@ $(VENV)/.tools: requirements/dev.lock
 
 $(VENV)/.installed: $(VENV)/.tools pyproject.toml $(RUST_SOURCES)
 	@echo "[2/3] Zone node: release build (a few minutes the first time)"
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked --quiet
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked | grep -v -e '^Requirement already' -e '^Ignoring ' -e '^Looking in'
 	@echo "[3/3] Ready: $$($(BIN)/elba --version), $$($(BIN)/elba-node --version)"
 	@touch $@
 
