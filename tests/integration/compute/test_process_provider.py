@@ -474,7 +474,8 @@ from elba.compute.interface import InstanceSpec
 from elba.compute.process import ProcessProvider
 
 async def main():
-    provider = ProcessProvider(Path(sys.argv[1]))
+    wanted = sys.argv[3] == "True"
+    provider = ProcessProvider(Path(sys.argv[1]), namespaces=wanted, cgroups=wanted)
     spec = msgspec.json.decode(sys.argv[2], type=InstanceSpec)
     await provider.launch(spec)
     print(provider.supervisor_pid(spec.instance_id), flush=True)
@@ -493,6 +494,7 @@ def test_instances_survive_the_sudden_death_of_the_control_plane(directory: Path
             CONTROL_PLANE,
             str(directory),
             msgspec.json.encode(spec).decode(),
+            str(mode["cgroups"]),
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
