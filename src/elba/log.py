@@ -11,6 +11,7 @@ import logging
 import logging.handlers
 import time
 from pathlib import Path
+from typing import ClassVar
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 
@@ -27,6 +28,18 @@ class Secret(str):
 
     def __str__(self) -> str:
         return "***"
+
+
+class Discreet:
+    """Mixed into a struct or dataclass: members named in SECRETS print as `***`, wherever it is printed."""
+
+    __slots__ = ()
+    SECRETS: ClassVar[frozenset[str]] = frozenset()
+
+    def __repr__(self) -> str:
+        names = getattr(self, "__struct_fields__", None) or self.__dataclass_fields__  # type: ignore[attr-defined]
+        shown = (f"{name}={'***' if name in self.SECRETS else repr(getattr(self, name))}" for name in names)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class JsonFormatter(logging.Formatter):
