@@ -10,7 +10,7 @@ from typing import Any
 from elba.call import Answer, Call, Request
 from elba.errors import ApiError
 from elba.iam.names import AWS_MANAGED, encode_document, tag_list
-from elba.iam.resources import GLOBAL, AccessKey, InstanceProfile, Policy, PolicyVersion, Role, User
+from elba.iam.resources import GLOBAL, AccessKey, InstanceProfile, Policy, PolicyVersion, Role, ServerCertificate, User
 from elba.store.interface import View
 
 # When AWS made its first managed policies; no client cares, but the member is never absent.
@@ -169,3 +169,15 @@ def user_name(call: Call, request: Request) -> str:
     if ":user/" in call.caller_arn:
         return call.caller_arn.rsplit("/", 1)[1]
     raise ApiError("ValidationError", "Must specify userName when calling with non-User credentials")
+
+
+def server_certificate(certificate: ServerCertificate) -> Answer:
+    """Its metadata; the private key never comes back."""
+    return {
+        "path": certificate.path,
+        "server_certificate_name": certificate.name,
+        "server_certificate_id": certificate.server_certificate_id,
+        "arn": certificate.arn,
+        "upload_date": certificate.upload_time,
+        "expiration": certificate.facts.not_after,
+    }

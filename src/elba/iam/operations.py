@@ -257,3 +257,36 @@ async def update_role(ctx: Context, request: Request) -> Answer:
 
 async def update_role_description(ctx: Context, request: Request) -> Answer:
     return await ctx.write(commands.update_role_description, request)
+
+
+async def delete_server_certificate(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_server_certificate, request)
+
+
+async def tag_server_certificate(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.tag_server_certificate, request)
+
+
+async def untag_server_certificate(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.untag_server_certificate, request)
+
+
+async def update_server_certificate(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.update_server_certificate, request)
+
+
+async def upload_server_certificate(ctx: Context, request: Request) -> Answer:
+    timed = {**request, "world_now": ctx.clock.wall()}
+    return await ctx.write(commands.upload_server_certificate, timed)
+
+
+async def get_server_certificate(ctx: Context, request: Request) -> Answer:
+    return queries.get_server_certificate(ctx.view, ctx.call, request)
+
+
+async def list_server_certificates(ctx: Context, request: Request) -> Answer:
+    return queries.list_server_certificates(ctx.view, ctx.call, request)
+
+
+async def list_server_certificate_tags(ctx: Context, request: Request) -> Answer:
+    return queries.list_server_certificate_tags(ctx.view, ctx.call, request)

@@ -13,11 +13,22 @@ from elba.iam.names import (
     require_policy,
     require_profile,
     require_role,
+    require_server_certificate,
     require_user,
     tag_list,
     under_path,
 )
-from elba.iam.resources import GLOBAL, AccessKey, InstanceProfile, Policy, PolicyVersion, Role, Tags, User
+from elba.iam.resources import (
+    GLOBAL,
+    AccessKey,
+    InstanceProfile,
+    Policy,
+    PolicyVersion,
+    Role,
+    ServerCertificate,
+    Tags,
+    User,
+)
 from elba.store.interface import View
 
 
@@ -207,3 +218,25 @@ def list_access_keys(view: View, call: Call, request: Request) -> Answer:
 def get_service_linked_role_deletion_status(view: View, call: Call, request: Request) -> Answer:
     """Deletion is done when it is asked for."""
     return {"status": "SUCCEEDED"}
+
+
+def get_server_certificate(view: View, call: Call, request: Request) -> Answer:
+    certificate = require_server_certificate(view, call, request["server_certificate_name"])
+    return {
+        "server_certificate": {
+            "server_certificate_metadata": answers.server_certificate(certificate),
+            "certificate_body": certificate.certificate,
+            "certificate_chain": certificate.chain or None,
+            "tags": tag_list(certificate.tags),
+        }
+    }
+
+
+def list_server_certificates(view: View, call: Call, request: Request) -> Answer:
+    found = [c for c in view.all(ServerCertificate, call.account, GLOBAL) if under_path(c.path, request)]
+    shown, rest = page(found, lambda certificate: certificate.name, request)
+    return {"server_certificate_metadata_list": [answers.server_certificate(c) for c in shown], **rest}
+
+
+def list_server_certificate_tags(view: View, call: Call, request: Request) -> Answer:
+    return _tags(require_server_certificate(view, call, request["server_certificate_name"]).tags, request)

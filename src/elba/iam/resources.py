@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from elba.log import Discreet
 from elba.resource import Resource
+from elba.x509.facts import Facts
 
 GLOBAL = "aws-global"
 
@@ -123,3 +125,24 @@ class Policy(Resource, frozen=True, kw_only=True):
     @property
     def arn(self) -> str:
         return self.id
+
+
+class ServerCertificate(Discreet, Resource, frozen=True, kw_only=True):
+    """A certificate for load balancers, all PEM; `chain` is without the leaf."""
+
+    KIND: ClassVar[str] = "iam.server_certificate"
+    SECRETS: ClassVar[frozenset[str]] = frozenset({"private_key"})
+
+    name: str
+    path: str
+    server_certificate_id: str
+    upload_time: float
+    certificate: str
+    chain: str
+    private_key: str
+    facts: Facts
+    tags: Tags = {}
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account}:server-certificate{self.path}{self.name}"

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping
 from elba.resource import Resource
 
 RESOURCE_MODULES = (
+    "elba.acm.resources",
     "elba.autoscaling.resources",
     "elba.cloudwatch.resources",
     "elba.ec2.resources",
     "elba.elbv2.resources",
     "elba.iam.resources",
+    "elba.sns.resources",
+    "elba.sqs.resources",
     "elba.ssm.resources",
 )
 """Every module that defines stored resources; named, not imported, for the store knows no service."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -170,7 +171,7 @@ def fits(certificate: x509.Certificate, key: PrivateKey) -> bool:
 
 def broken_link(certificates: Sequence[x509.Certificate]) -> int | None:
     """The position of the first certificate that the next one did not sign; None if the chain holds."""
-    for position, (certificate, issuer) in enumerate(zip(certificates, certificates[1:], strict=False)):
+    for position, (certificate, issuer) in enumerate(pairwise(certificates)):
         try:
             certificate.verify_directly_issued_by(issuer)
         except (*_DAMAGED, InvalidSignature):

@@ -34,6 +34,13 @@ from elba.iam.commands.roles import (
     update_role,
     update_role_description,
 )
+from elba.iam.commands.server_certificates import (
+    delete_server_certificate,
+    tag_server_certificate,
+    untag_server_certificate,
+    update_server_certificate,
+    upload_server_certificate,
+)
 from elba.iam.commands.users import (
     attach_user_policy,
     create_access_key,
@@ -66,6 +73,7 @@ __all__ = [
     "delete_role",
     "delete_role_permissions_boundary",
     "delete_role_policy",
+    "delete_server_certificate",
     "delete_service_linked_role",
     "delete_user",
     "delete_user_policy",
@@ -79,13 +87,17 @@ __all__ = [
     "tag_instance_profile",
     "tag_policy",
     "tag_role",
+    "tag_server_certificate",
     "tag_user",
     "untag_instance_profile",
     "untag_policy",
     "untag_role",
+    "untag_server_certificate",
     "untag_user",
     "update_access_key",
     "update_assume_role_policy",
     "update_role",
     "update_role_description",
+    "update_server_certificate",
+    "upload_server_certificate",
 ]
