@@ -82,6 +82,29 @@ _AUTO_SCALING = Style(
     keep_empty=frozenset({"SpotMaxPrice", "Context", "PlacementGroup", "Value"}),
 )
 _JSON = Style(validation_code="ValidationException")
+_SQS = Style(
+    validation_code="InvalidParameterValue",
+    missing_code="MissingParameter",
+    # What query clients were told before SQS spoke JSON. Source: SQS API reference, "Errors" of each operation.
+    query_codes={
+        "QueueNameExists": "QueueAlreadyExists",
+        **{
+            name: f"AWS.SimpleQueueService.{code}"
+            for name, code in (
+                ("QueueDoesNotExist", "NonExistentQueue"),
+                ("QueueDeletedRecently", "QueueDeletedRecently"),
+                ("PurgeQueueInProgress", "PurgeQueueInProgress"),
+                ("MessageNotInflight", "MessageNotInflight"),
+                ("UnsupportedOperation", "UnsupportedOperation"),
+                ("EmptyBatchRequest", "EmptyBatchRequest"),
+                ("TooManyEntriesInBatchRequest", "TooManyEntriesInBatchRequest"),
+                ("BatchEntryIdsNotDistinct", "BatchEntryIdsNotDistinct"),
+                ("BatchRequestTooLong", "BatchRequestTooLong"),
+                ("InvalidBatchEntryId", "InvalidBatchEntryId"),
+            )
+        },
+    },
+)
 _SECONDS = Style(milliseconds=False)
 
 SERVED: tuple[Served, ...] = (
@@ -127,6 +150,7 @@ SERVED: tuple[Served, ...] = (
         title="Certificate Manager",
     ),
     Served(Service("sns"), "elba.sns.operations", "sns", "2010-03-31", title="SNS"),
+    Served(Service("sqs", _SQS), "elba.sqs.operations", "sqs", "2012-11-05", "AmazonSQS", title="SQS"),
     Served(Service("lambda", _JSON), "elba.lambda_.operations", "lambda", "2015-03-31", title="Lambda"),
 )
 

@@ -107,7 +107,8 @@ def _object_error(
     body[message_key] = error.message
     headers = {"x-amzn-errortype": name}
     if service is not None and service.query_compatible:
-        headers["x-amzn-query-error"] = f"{code};{'Receiver' if status >= 500 else 'Sender'}"
+        old = service.style.query_codes.get(code, code)
+        headers["x-amzn-query-error"] = f"{old};{'Receiver' if status >= 500 else 'Sender'}"
     if protocol == CBOR:
         headers.update({"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"})
         return HttpResponse(status, headers, dumps_cbor(body))

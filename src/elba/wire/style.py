@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 QUERY = "query"
 EC2 = "ec2"
@@ -18,7 +19,8 @@ class Style:
     `validation_code` answers broken model constraints, `missing_code` (if any) absent required members.
     `empty_is_absent`: an empty query parameter means that it was not sent, but for members named in
     `keep_empty`. `unchecked_enums` are shapes whose enum the service's own commands judge.
-    `milliseconds` tells whether its XML timestamps carry them.
+    `milliseconds` tells whether its XML timestamps carry them. `query_codes`: the old query codes of errors, by their
+    present names, for a service whose JSON model no longer has them.
     """
 
     validation_code: str = "ValidationError"
@@ -27,6 +29,7 @@ class Style:
     keep_empty: frozenset[str] = frozenset()
     unchecked_enums: frozenset[str] = frozenset()
     milliseconds: bool = True
+    query_codes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Malformed(Exception):

@@ -1,0 +1,1 @@
+"""Simple Notification Service: topics, subscriptions, and the delivery of what is published."""

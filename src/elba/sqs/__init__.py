@@ -1,0 +1,1 @@
+"""Simple Queue Service: the part that notifications and their readers need."""
