@@ -12,7 +12,7 @@ from typing import Any
 from elba.autoscaling import activities, group_metrics, predictive
 from elba.autoscaling.advance import advance
 from elba.autoscaling.commands.groups import prune_activities
-from elba.autoscaling.commands.scaling import Invocation, invoke, may_act_on_alarms
+from elba.autoscaling.commands.scaling import Invocation, hold_back, invoke, may_act_on_alarms
 from elba.autoscaling.lookup import group_of_arn
 from elba.autoscaling.policies import NoStep
 from elba.autoscaling.resources import (
@@ -166,8 +166,10 @@ def take(tx: Transaction, call: Call, group_name: str, actions: Iterable[AlarmAc
             cloudwatch.record_action(tx, call, action, "The scaling policy does not exist.")
         elif not may_act_on_alarms(group):
             cloudwatch.record_action(tx, call, action, "AlarmNotification is suspended for the Auto Scaling group.")
+            hold_back(tx, call, group, Invocation(policy, alarm, action.state), "AlarmNotification is suspended")
         elif not policy.enabled:
             cloudwatch.record_action(tx, call, action, "The scaling policy is disabled.")
+            hold_back(tx, call, group, Invocation(policy, alarm, action.state), "the policy is disabled")
         elif latest[action.alarm_name, action.action_arn] is not action:
             # A later invocation of the same policy by the same alarm says the same with newer data.
             cloudwatch.record_action(tx, call, action)

@@ -355,7 +355,10 @@ class Forecast(Resource, frozen=True, kw_only=True):
 
 
 class Decision(Resource, frozen=True, kw_only=True):
-    """Why capacity changed or did not: inputs, thresholds, arithmetic, winner, what was blocked and why."""
+    """Why capacity changed or did not: inputs, thresholds, arithmetic, winner, what was blocked and why.
+
+    `times` decisions alike, the first at `since`, the last at `time`: a policy that is held back says so each minute.
+    """
 
     KIND: ClassVar[str] = "autoscaling.decision"
 
@@ -366,6 +369,8 @@ class Decision(Resource, frozen=True, kw_only=True):
     inputs: dict[str, Any] = {}
     before: int = 0
     after: int = 0
+    since: float = 0.0
+    times: int = 1
 
     def parent_id(self) -> str:
         return self.group_name

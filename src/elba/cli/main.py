@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from elba import __version__
-from elba.cli import demo, doctor, down, env, logs, status, stress, up
+from elba.cli import demo, doctor, down, env, explain, logs, status, stress, up
 from elba.config import Home, default_data_directory
 from elba.errors import UserError
 
@@ -35,6 +35,7 @@ for command in (
     down.command,
     env.command,
     status.command,
+    explain.command,
     doctor.command,
     demo.command,
     stress.command,

@@ -1,8 +1,10 @@
-"""Elba's own endpoints under `/_elba/`: health and status, read-only, for clients on this machine only.
+"""Elba's own endpoints under `/_elba/`, and `/metrics`: read-only, for clients on this machine only.
 
 GET /_elba/health    {"status": "ok", "version": …}
 GET /_elba/status    version, clock, store revision, settings that matter to clients, resources counted by
                      kind, operations built by service, and what `Admin.sources` add
+GET /_elba/explain   why a group has the capacity it has; group, last, region, account in the query
+GET /metrics         the newest minute of every CloudWatch metric, for Prometheus to scrape
 """
 
 from __future__ import annotations
@@ -10,19 +12,25 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from elba import __version__
+from elba.autoscaling.queries.decisions import explain
+from elba.cloudwatch.exposition import CONTENT_TYPE, expose
+from elba.cloudwatch.series import SeriesEngine
 from elba.server.exchange import Runtime
 from elba.server.web_pages import is_foreign
 from elba.wire import HttpRequest, HttpResponse
 
 PREFIX = "/_elba/"
+METRICS = "/metrics"
+DECISIONS_SHOWN = 10
 
 
 class Admin:
-    """Answers what begins with `/_elba/`. `sources` add parts to the status by name."""
+    """Answers what begins with `/_elba/`, and `/metrics`. `sources` add parts to the status by name."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -30,18 +38,40 @@ class Admin:
 
     def answer(self, request: HttpRequest) -> HttpResponse | None:
         """The answer, or None if the request is not for us."""
-        if not request.path.startswith(PREFIX):
+        if not request.path.startswith(PREFIX) and request.path != METRICS:
             return None
         if not _is_local(request.client) or is_foreign(request.headers, self._runtime.settings.host):
             return _json(403, {"message": "Only clients on this machine may ask that."})
         if request.method not in ("GET", "HEAD"):
             return _json(405, {"message": f"{request.method} is not allowed here."})
+        if request.path == METRICS:
+            return self._metrics()
         page = request.path.removeprefix(PREFIX)
         if page == "health":
             return _json(200, {"status": "ok", "version": __version__})
         if page == "status":
             return _json(200, self.status())
+        if page == "explain":
+            return self._explain(dict(parse_qsl(request.query)))
         return _json(404, {"message": f"There is no {request.path}; try {PREFIX}health or {PREFIX}status."})
+
+    def _metrics(self) -> HttpResponse:
+        engine = self._runtime.ports.metrics
+        metrics = engine.all_metrics() if isinstance(engine, SeriesEngine) else ()
+        text = expose(metrics, self._runtime.clock.now())
+        return HttpResponse(200, {"Content-Type": CONTENT_TYPE}, text.encode())
+
+    def _explain(self, asked: dict[str, str]) -> HttpResponse:
+        settings = self._runtime.settings
+        account = asked.get("account", settings.account)
+        region, group = asked.get("region", settings.regions[0]), asked.get("group", "")
+        last = asked.get("last", str(DECISIONS_SHOWN))
+        if not last.isdecimal() or len(last) > 9:
+            return _json(400, {"message": f"last must be a number of decisions, not {last!r}."})
+        found = explain(self._runtime.store.view, account, region, group, int(last))
+        if found is None:
+            return _json(404, {"message": f"There is no Auto Scaling group {group!r} in {region} of {account}."})
+        return _json(200, found)
 
     def status(self) -> dict[str, Any]:
         """What `/_elba/status` shows."""

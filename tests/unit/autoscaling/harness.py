@@ -117,8 +117,8 @@ class Harness:
             settings={},
         )
         ports = Ports(metrics=self.sink, console=self.provider)
-        app = build_app(self.store, self.clock, ports, settings, ids=self.ids)
-        clients = InProcess(app, self.loop, region=REGION, access_key=ACCOUNT)
+        self.app = build_app(self.store, self.clock, ports, settings, ids=self.ids)
+        clients = InProcess(self.app, self.loop, region=REGION, access_key=ACCOUNT)
         self.asg = clients.client("autoscaling")
         self.loop.run(self._run())
 

@@ -20,6 +20,7 @@ from elba.errors import ApiError
 from elba.resource import Resource
 from elba.server.services import SERVED
 from elba.store.interface import Transaction
+from elba.testing import World
 from elba.wire import HttpRequest
 
 from .world import ServerWorld
@@ -251,3 +252,20 @@ def test_admin_is_for_this_machine_only(world: ServerWorld) -> None:
     assert world.clients.send(HttpRequest("GET", "/_elba/status", "", foreign, client="127.0.0.1")).status == 403
     assert world.clients.send(HttpRequest("POST", "/_elba/status", client="127.0.0.1")).status == 405
     assert world.clients.send(HttpRequest("GET", "/_elba/nothing", client="127.0.0.1")).status == 404
+
+
+def test_prometheus_scrapes_metrics_from_this_machine() -> None:
+    with World() as world:
+        world.boto3("cloudwatch").put_metric_data(
+            Namespace="Shop", MetricData=[{"MetricName": "ConnectedUsers", "Value": 12.0}]
+        )
+        answer = world.app.admin.answer(HttpRequest("GET", "/metrics", client="127.0.0.1"))
+        assert answer is not None
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        text = answer.body.decode()
+        assert "# TYPE shop_connected_users summary" in text
+        assert 'shop_connected_users_sum{account="000000000000",region="us-east-1",unit="None"} 12.0' in text
+        refused = world.app.admin.answer(
+            HttpRequest("GET", "/metrics", headers={"origin": "http://evil.example"}, client="127.0.0.1")
+        )
+        assert refused is not None and refused.status == 403

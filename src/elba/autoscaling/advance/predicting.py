@@ -6,7 +6,7 @@ import msgspec
 
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.capacity import change_desired
-from elba.autoscaling.commands.scaling import record_decision
+from elba.autoscaling.decisions import record_decision
 from elba.autoscaling.predictive import next_change, predicted_floor
 from elba.autoscaling.resources import Policy
 

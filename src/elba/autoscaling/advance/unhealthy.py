@@ -7,6 +7,7 @@ import msgspec
 from elba.autoscaling import health, sentences
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
+from elba.autoscaling.decisions import record_decision
 from elba.autoscaling.lookup import suspended, units
 from elba.autoscaling.resources import Member
 
@@ -71,8 +72,30 @@ def _take_out(turn: Turn, members: list[Member]) -> None:
     for member in members:
         cause = sentences.at(turn.now, sentences.UNHEALTHY[member.health_reason or "EC2"])
         begin_termination(turn.tx, turn.call, turn.group, member, "unhealthy", cause)
+        _record(turn, member)
     if members:
         turn.change(replacements_due=turn.group.replacements_due + sum(units(m) for m in members))
+
+
+def _record(turn: Turn, member: Member) -> None:
+    desired = turn.group.desired_capacity
+    record_decision(
+        turn.tx,
+        turn.call,
+        turn.group,
+        trigger="health",
+        summary=f"stays at {desired}: unhealthy {member.id} is replaced",
+        inputs={
+            "action": f"replace {member.id}",
+            "instance": member.id,
+            "zone": member.availability_zone,
+            "check": member.health_reason or "EC2",
+            "health_check_types": list(turn.group.health_check_types),
+            "in_service_since": member.in_service_at,
+        },
+        before=desired,
+        after=desired,
+    )
 
 
 def _must_wait(turn: Turn) -> bool:
@@ -112,6 +135,7 @@ def _launch_first(turn: Turn, unhealthy: list[Member], max_percentage: int) -> N
     for member in gone:
         cause = sentences.at(turn.now, sentences.UNHEALTHY[member.health_reason or "EC2"])
         begin_termination(turn.tx, turn.call, group, member, "unhealthy", cause)
+        _record(turn, member)
     left = sick - sum(units(m) for m in gone)
     # At least as much as one of them stands for: with weights a single unit above would launch nothing.
     lightest = min((units(m) for m in unhealthy if m not in gone), default=0)

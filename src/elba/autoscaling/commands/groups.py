@@ -10,6 +10,7 @@ from elba.autoscaling import faults, sentences
 from elba.autoscaling.activities import of_group
 from elba.autoscaling.capacity import change_desired
 from elba.autoscaling.commands import alarms, hooks, launch_configurations, settings, tags, traffic
+from elba.autoscaling.decisions import record_decision
 from elba.autoscaling.lookup import LEAVING, find_group, members_of, require_group
 from elba.autoscaling.resources import (
     Activity,
@@ -76,6 +77,7 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
         **fields,
     )
     change_desired(tx, call, group, desired, sentences.CREATED)
+    _by_user(tx, call, group, desired, "CreateAutoScalingGroup")
     for hook in request.get("lifecycle_hook_specification_list") or []:
         hooks.put_lifecycle_hook(tx, call, {**hook, "auto_scaling_group_name": name})
     return {}
@@ -88,8 +90,17 @@ def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     fields |= settings.plain_fields(request)
     fields |= settings.zone_fields(tx, call, request, group)
     group = msgspec.structs.replace(group, **fields)
-    resize(tx, call, group, request, "a user request")
+    resized = resize(tx, call, group, request, "a user request")
+    _by_user(tx, call, group, resized.desired_capacity, "UpdateAutoScalingGroup")
     return {}
+
+
+def _by_user(tx: Transaction, call: Call, group: Group, after: int, operation: str) -> None:
+    before = group.desired_capacity
+    if after != before:
+        summary = f"{operation}: {before} → {after}"
+        inputs = {"action": operation, "min_size": group.min_size, "max_size": group.max_size}
+        record_decision(tx, call, group, trigger="user", summary=summary, inputs=inputs, before=before, after=after)
 
 
 def _require_living(tx: Transaction, call: Call, request: Request) -> Group:
@@ -126,6 +137,7 @@ def set_desired_capacity(tx: Transaction, call: Call, request: Request) -> Answe
     if request.get("honor_cooldown") and (is_cooling(group, call.now) or is_busy(members_of(tx, group))):
         raise faults.cooling(group.id)
     change_desired(tx, call, group, desired, sentences.SET_DESIRED)
+    _by_user(tx, call, group, desired, "SetDesiredCapacity")
     return {}
 
 

@@ -10,15 +10,14 @@ import msgspec
 
 from elba.autoscaling import policies, sentences
 from elba.autoscaling.capacity import change_desired
+from elba.autoscaling.decisions import record_decision
 from elba.autoscaling.lookup import counted, is_warm, members_of, suspended, units
 from elba.autoscaling.policies import NoStep, Proposal, Sizes
 from elba.autoscaling.predictive import predicted_floor
-from elba.autoscaling.resources import Decision, Group, Member, Policy
+from elba.autoscaling.resources import Group, Member, Policy
 from elba.call import Call
 from elba.cloudwatch.resources import Alarm
 from elba.store.interface import Transaction, View
-
-KEPT_DECISIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,9 @@ def invoke(
     for invocation in invocations:
         try:
             proposals.append((invocation, propose(tx, call, group, invocation, honor_cooldown)))
-        except NoStep:
+        except NoStep as problem:
             if len(invocations) == 1:
+                hold_back(tx, call, group, invocation, f"no step adjustment holds {problem}")
                 raise
     if not proposals:
         return "no step adjustment matches"
@@ -223,24 +223,10 @@ def _record(
     best: Proposal | None,
 ) -> None:
     """Keep why capacity changed or did not; a repetition of the last decision replaces it."""
-    inputs: dict[str, Any] = {
-        "min_size": group.min_size,
-        "max_size": group.max_size,
-        "desired_capacity": group.desired_capacity,
-        "proposals": [
-            {
-                "policy": p.policy,
-                "alarm": i.alarm.id if i.alarm else None,
-                "alarm_state": i.state or None,
-                "metric": i.points[-1] if i.points else i.metric,
-                "threshold": i.alarm.threshold if i.alarm else i.threshold,
-                "wants": p.after,
-                "blocked": p.blocked,
-                "arithmetic": p.arithmetic,
-            }
-            for i, p in proposals
-        ],
-    }
+    inputs = _bounds(group)
+    inputs["proposals"] = [
+        _asked(i, p.blocked) | {"wants": p.after, "arithmetic": p.arithmetic, "won": p is best} for i, p in proposals
+    ]
     if best is None:
         blocked = "; ".join(dict.fromkeys(p.blocked for _, p in proposals if p.blocked))
         summary = f"stays at {group.desired_capacity}: {blocked or 'that is what the policies ask for'}"
@@ -249,44 +235,50 @@ def _record(
         after = best.after
         summary = f"{best.policy}: {group.desired_capacity} → {after} ({best.arithmetic})"
     record_decision(
-        tx, call, group, trigger="alarm" if proposals[0][0].alarm else "request", summary=summary,
-        inputs=inputs, before=group.desired_capacity, after=after,
-    )  # fmt: skip
-
-
-def record_decision(
-    tx: Transaction,
-    call: Call,
-    group: Group,
-    *,
-    trigger: str,
-    summary: str,
-    inputs: dict[str, Any],
-    before: int,
-    after: int,
-) -> None:
-    """Keep the last `KEPT_DECISIONS` of the group."""
-    kept = tx.children(Decision, group.account, group.region, group.id)
-    id_ = f"{group.id}/{call.ids.uuid()}"
-    if kept and before == after and kept[-1].trigger == trigger and kept[-1].after == kept[-1].before == after:
-        id_ = kept[-1].id
-    else:
-        for old in kept[: max(0, len(kept) - KEPT_DECISIONS + 1)]:
-            tx.delete(old)
-    tx.put(
-        Decision(
-            account=group.account,
-            region=group.region,
-            id=id_,
-            group_name=group.id,
-            time=call.now,
-            trigger=trigger,
-            summary=summary,
-            inputs=inputs,
-            before=before,
-            after=after,
-        )
+        tx,
+        call,
+        group,
+        trigger=_trigger(proposals[0][0]),
+        summary=summary,
+        inputs=inputs,
+        before=group.desired_capacity,
+        after=after,
     )
+
+
+def hold_back(tx: Transaction, call: Call, group: Group, invocation: Invocation, why: str) -> None:
+    """Keep that this invocation changed nothing, and why."""
+    desired = group.desired_capacity
+    inputs = _bounds(group) | {"proposals": [_asked(invocation, why)]}
+    summary = f"stays at {desired}: {why}"
+    record_decision(
+        tx, call, group, trigger=_trigger(invocation), summary=summary, inputs=inputs, before=desired, after=desired
+    )
+
+
+def _trigger(invocation: Invocation) -> str:
+    return "alarm" if invocation.alarm else "request"
+
+
+def _bounds(group: Group) -> dict[str, Any]:
+    return {"min_size": group.min_size, "max_size": group.max_size, "desired_capacity": group.desired_capacity}
+
+
+def _asked(invocation: Invocation, blocked: str) -> dict[str, Any]:
+    """One policy's part of a decision: what it went by, and what held it back ("" if nothing)."""
+    alarm, points = invocation.alarm, invocation.points
+    configuration = invocation.policy.target_tracking_configuration
+    return {
+        "policy": invocation.policy.policy_name,
+        "policy_type": invocation.policy.policy_type,
+        "alarm": alarm.id if alarm else None,
+        "alarm_state": invocation.state or None,
+        "metric": points[-1] if points else invocation.metric,
+        "datapoints": list(points),
+        "threshold": alarm.threshold if alarm else invocation.threshold,
+        "target": configuration["target_value"] if configuration else None,
+        "blocked": blocked,
+    }
 
 
 def may_act_on_alarms(group: Group) -> bool:

@@ -9,6 +9,7 @@ import msgspec
 
 from elba.autoscaling import activities, faults, sentences
 from elba.autoscaling.commands.groups import resize
+from elba.autoscaling.decisions import record_decision
 from elba.autoscaling.lookup import group_of_arn, name_of, require_group, suspended
 from elba.autoscaling.resources import Group, ScheduledAction
 from elba.autoscaling.schedule import BadSchedule, next_run, parse_cron, parse_zone
@@ -175,9 +176,19 @@ def _run(tx: Transaction, call: Call, action: ScheduledAction) -> None:
     if group is None:
         return
     wanted = {n: getattr(action, n) for n in ("min_size", "max_size", "desired_capacity")}
+    inputs = {"action": action.scheduled_action_name, "due": action.next_time, "recurrence": action.recurrence or None}
+    inputs |= {"asks": wanted, "min_size": group.min_size, "max_size": group.max_size}
+    name, before = action.scheduled_action_name, group.desired_capacity
     try:
-        resize(tx, call, group, wanted, "a scheduled action")
+        after = resize(tx, call, group, wanted, "a scheduled action").desired_capacity
+        summary = f"{name}: {before} → {after}" if after != before else f"{name}: stays at {before}"
+        record_decision(tx, call, group, trigger="schedule", summary=summary, inputs=inputs, before=before, after=after)
     except ApiError as error:
+        summary = f"stays at {before}: scheduled action {name} failed: {error.message}"
+        inputs["blocked"] = error.message
+        record_decision(
+            tx, call, group, trigger="schedule", summary=summary, inputs=inputs, before=before, after=before
+        )
         activities.record(
             tx,
             call,
