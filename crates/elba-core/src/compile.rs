@@ -255,6 +255,15 @@ pub struct LoadBalancerAttributes {
     pub xff_mode: XffMode,
     pub tls_headers: bool,
     pub http2: bool,
+    /// None = off
+    pub access_log: Option<AccessLog>,
+}
+
+/// access_logs.s3.*: where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    pub bucket: String,
+    pub prefix: String,
 }
 
 impl LoadBalancerAttributes {
@@ -273,6 +282,11 @@ impl LoadBalancerAttributes {
         let xff_client_port = flag("routing.http.xff_client_port.enabled", false);
         let tls_headers = flag("routing.http.x_amzn_tls_version_and_cipher_suite.enabled", false);
         let http2 = flag("routing.http2.enabled", true);
+        let text = |key: &str| attributes.get(key).cloned().unwrap_or_default();
+        let access_log = flag("access_logs.s3.enabled", false).then(|| AccessLog {
+            bucket: text("access_logs.s3.bucket"),
+            prefix: text("access_logs.s3.prefix"),
+        });
         let mut seconds = |key: &str, default: u64| match attributes.get(key) {
             None => default,
             Some(text) => text.parse::<u64>().unwrap_or_else(|_| {
@@ -300,6 +314,7 @@ impl LoadBalancerAttributes {
             ),
             tls_headers,
             http2,
+            access_log,
         }
     }
 }

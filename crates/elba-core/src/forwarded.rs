@@ -248,17 +248,28 @@ fn push_host(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, context: &Req
 }
 
 fn push_trace(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, context: &RequestContext) {
+    out.extend_from_slice(b"X-Amzn-Trace-Id: ");
+    push_trace_id(out, buffer, head, context.trace, context.head_bytes);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the value of X-Amzn-Trace-Id for a target, and for the access log. `head_bytes`: the head's length.
+pub fn push_trace_id(
+    out: &mut Vec<u8>,
+    buffer: &[u8],
+    head: &RequestHead,
+    trace: TraceSeed,
+    head_bytes: usize,
+) {
     let received = head
         .fields
         .iter()
         .find(|field| field.kind == Name::XAmznTraceId && !field.unsafe_to_pass)
         .map(|field| field.value.of(buffer))
-        .filter(|value| !value.is_empty() && context.head_bytes <= MAX_FIELDS_WITH_TRACE);
-    out.extend_from_slice(b"X-Amzn-Trace-Id: ");
+        .filter(|value| !value.is_empty() && head_bytes <= MAX_FIELDS_WITH_TRACE);
     let Some(received) = received else {
         out.extend_from_slice(b"Root=");
-        context.trace.push(out);
-        out.extend_from_slice(b"\r\n");
+        trace.push(out);
         return;
     };
     let items = || {
@@ -276,12 +287,11 @@ fn push_trace(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, context: &Re
     } else {
         b"Root="
     });
-    context.trace.push(out);
+    trace.push(out);
     for item in items().filter(|item| !is(item, b"Self")) {
         out.push(b';');
         out.extend_from_slice(item);
     }
-    out.extend_from_slice(b"\r\n");
 }
 
 fn keeps_request_field(buffer: &[u8], head: &RequestHead, field: &Field, context: &RequestContext) -> bool {

@@ -1,6 +1,7 @@
 //! Elba's deciding code, pure: bytes and values in, decisions out. No sockets, no clock, no randomness of its own;
 //! time and random numbers come in as arguments, so that every decision can be tested, simulated and fuzzed.
 
+pub mod access_log;
 pub mod choice;
 pub mod compile;
 pub mod delta;
