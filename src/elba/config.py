@@ -85,6 +85,7 @@ class Home:
         self.log_file = directory / "control-plane.log"
         self.store_file = directory / "store.db"
         self.series_file = directory / "metrics"
+        self.buckets_directory = directory / "buckets"
 
     def create(self) -> None:
         """Make the directory, readable by its owner alone. Raises: UserError."""

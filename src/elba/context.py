@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from elba.buckets import Buckets, MemoryBuckets
 from elba.call import Answer, Call, Request
 from elba.clock import Clock
 from elba.datapoints import MetricSink
@@ -30,6 +31,7 @@ class Ports:
     metrics: MetricSink
     console: Console
     settings: Mapping[str, str] = field(default_factory=dict)
+    buckets: Buckets = field(default_factory=MemoryBuckets)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from rich.console import Console
 
 from elba import __version__
 from elba import log as logs
+from elba.acm.authority import ensure_authority
+from elba.buckets import DirectoryBuckets
 from elba.cli import addresses
 from elba.cli.assemble import real_parts
 from elba.cli.locks import ControlPlaneLock
@@ -37,10 +39,16 @@ async def run(home: Home, settings: Settings, console: Console) -> None:
     async with contextlib.AsyncExitStack() as stack:
         parts = await real_parts(home, settings, stack)
         root_key = home.root_key(settings.account)
-        ports = Ports(metrics=parts.metrics, console=parts.provider, settings=parts.settings)
+        ports = Ports(
+            metrics=parts.metrics,
+            console=parts.provider,
+            settings=parts.settings,
+            buckets=DirectoryBuckets(home.buckets_directory),
+        )
         app = build_app(parts.store, parts.clock, ports, settings, root_key=root_key, ids=parts.ids)
         listening = await serve(app, settings.host, settings.port)
         stack.push_async_callback(listening.stop)
+        await ensure_authority(parts.store, parts.clock, parts.ids)
         for region in settings.regions:
             await app.prepare(settings.account, region)
         plane = ControlPlane(parts)

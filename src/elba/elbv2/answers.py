@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from elba.call import Answer
-from elba.elbv2.resources import Listener, LoadBalancer, LoadBalancerZone, Rule, TargetGroup
+from elba.elbv2.resources import (
+    Listener,
+    LoadBalancer,
+    LoadBalancerZone,
+    Rule,
+    TargetGroup,
+    TrustStore,
+    TrustStoreRevocation,
+)
+from elba.store.interface import View
 
 
 def zones_answer(zones: list[LoadBalancerZone]) -> list[Answer]:
@@ -118,3 +127,23 @@ def capacity_answer(balancer: LoadBalancer, now: float, decreases_per_day: int) 
     else:
         answer["capacity_reservation_state"] = []
     return answer
+
+
+def trust_store_answer(view: View, store: TrustStore) -> Answer:
+    revocations = view.children(TrustStoreRevocation, store.account, store.region, store.id)
+    return {
+        "name": store.name,
+        "trust_store_arn": store.id,
+        "status": "ACTIVE",
+        "number_of_ca_certificates": store.ca_certificates,
+        "total_revoked_entries": sum(revocation.revoked_entries for revocation in revocations),
+    }
+
+
+def revocation_answer(revocation: TrustStoreRevocation) -> Answer:
+    return {
+        "trust_store_arn": revocation.trust_store_arn,
+        "revocation_id": revocation.revocation_id,
+        "revocation_type": "CRL",
+        "number_of_revoked_entries": revocation.revoked_entries,
+    }

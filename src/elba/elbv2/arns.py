@@ -31,6 +31,10 @@ def target_group_arn(call: Call, resource_id: str) -> str:
     return call.arn("elasticloadbalancing", resource_id)
 
 
+def trust_store_arn(call: Call, name: str, id16: str) -> str:
+    return call.arn("elasticloadbalancing", f"truststore/{name}/{id16}")
+
+
 def listener_arn(load_balancer_arn: str, id16: str) -> str:
     """The ARN of a listener of the load balancer."""
     return f"{load_balancer_arn.replace(':loadbalancer/', ':listener/', 1)}/{id16}"

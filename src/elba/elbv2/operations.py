@@ -1,13 +1,13 @@
-"""ELBv2's API operations: one thin function each, named as botocore names the client's method.
-
-Not here yet, and therefore not answered: trust stores and their revocations, GetResourcePolicy.
-"""
+"""ELBv2's API operations: one thin function each, named as botocore names the client's method."""
 
 from __future__ import annotations
 
 from elba.call import Answer, Request
 from elba.context import Context
-from elba.elbv2 import commands, queries
+from elba.elbv2 import commands, downloads, queries
+from elba.elbv2.bundles import MOST_BUNDLE_BYTES, MOST_LIST_BYTES
+from elba.elbv2.commands.trust_stores import CONTENT
+from elba.elbv2.objects import read_object
 
 
 async def add_listener_certificates(ctx: Context, request: Request) -> Answer:
@@ -164,3 +164,75 @@ async def set_security_groups(ctx: Context, request: Request) -> Answer:
 
 async def set_subnets(ctx: Context, request: Request) -> Answer:
     return await ctx.write(commands.set_subnets, request)
+
+
+# ── trust stores ─────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _with_bundle(ctx: Context, request: Request) -> Request:
+    bucket, key = request["ca_certificates_bundle_s3_bucket"], request["ca_certificates_bundle_s3_key"]
+    version = request.get("ca_certificates_bundle_s3_object_version")
+    content = await read_object(ctx.ports.buckets, bucket, key, version, MOST_BUNDLE_BYTES)
+    return {**request, CONTENT: content}
+
+
+async def create_trust_store(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.create_trust_store, await _with_bundle(ctx, request))
+
+
+async def modify_trust_store(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.modify_trust_store, await _with_bundle(ctx, request))
+
+
+async def delete_trust_store(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_trust_store, request)
+
+
+async def add_trust_store_revocations(ctx: Context, request: Request) -> Answer:
+    contents = [
+        await read_object(
+            ctx.ports.buckets,
+            given.get("s3_bucket", ""),
+            given.get("s3_key", ""),
+            given.get("s3_object_version"),
+            MOST_LIST_BYTES,
+        )
+        for given in request.get("revocation_contents", ())
+    ]
+    return await ctx.write(commands.add_trust_store_revocations, {**request, CONTENT: contents})
+
+
+async def remove_trust_store_revocations(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.remove_trust_store_revocations, request)
+
+
+async def delete_shared_trust_store_association(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_shared_trust_store_association, request)
+
+
+async def describe_trust_stores(ctx: Context, request: Request) -> Answer:
+    return queries.describe_trust_stores(ctx.view, ctx.call, request)
+
+
+async def describe_trust_store_associations(ctx: Context, request: Request) -> Answer:
+    return queries.describe_trust_store_associations(ctx.view, ctx.call, request)
+
+
+async def describe_trust_store_revocations(ctx: Context, request: Request) -> Answer:
+    return queries.describe_trust_store_revocations(ctx.view, ctx.call, request)
+
+
+async def get_resource_policy(ctx: Context, request: Request) -> Answer:
+    return queries.get_resource_policy(ctx.view, ctx.call, request)
+
+
+async def get_trust_store_ca_certificates_bundle(ctx: Context, request: Request) -> Answer:
+    return downloads.locate_bundle(ctx.view, ctx.call, request, _endpoint(ctx), ctx.clock.wall())
+
+
+async def get_trust_store_revocation_content(ctx: Context, request: Request) -> Answer:
+    return downloads.locate_revocation(ctx.view, ctx.call, request, _endpoint(ctx), ctx.clock.wall())
+
+
+def _endpoint(ctx: Context) -> str:
+    return ctx.ports.settings.get("endpoint", "")

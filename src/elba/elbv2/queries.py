@@ -15,8 +15,10 @@ from elba.elbv2.answers import (
     capacity_answer,
     listener_answer,
     load_balancer_answer,
+    revocation_answer,
     rule_answer,
     target_group_answer,
+    trust_store_answer,
 )
 from elba.elbv2.commands.load_balancers import CAPACITY_DECREASES_PER_DAY
 from elba.elbv2.commands.lookup import (
@@ -25,12 +27,14 @@ from elba.elbv2.commands.lookup import (
     require_listener,
     require_load_balancer,
     require_target_group,
+    require_trust_store,
     rules_of,
     validation_error,
 )
 from elba.elbv2.commands.tags import require_tagged
+from elba.elbv2.commands.trust_stores import listeners_of_trust_store, require_revocation
 from elba.elbv2.limits import LIMITS
-from elba.elbv2.resources import Listener, LoadBalancer, Rule, TargetGroup
+from elba.elbv2.resources import Listener, LoadBalancer, Rule, TargetGroup, TrustStore, TrustStoreRevocation
 from elba.elbv2.ssl_policies import LOAD_BALANCER_TYPES, SSL_POLICIES
 from elba.errors import ApiError
 from elba.store.interface import View
@@ -246,3 +250,55 @@ def describe_ssl_policies(view: View, call: Call, request: Request) -> Answer:
         ],
         "next_marker": marker,
     }
+
+
+# ── trust stores ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def describe_trust_stores(view: View, call: Call, request: Request) -> Answer:
+    """Raises: ValidationError, TrustStoreNotFound."""
+    arns_, names = request.get("trust_store_arns"), request.get("names")
+    if arns_ and names:
+        raise validation_error("Trust store names and trust store ARNs cannot be specified at the same time")
+    stores = view.all(TrustStore, call.account, call.region)
+    if arns_:
+        for arn in arns_:
+            require_arn(arns.TRUST_STORE, arn, "trust store")
+        stores = _wanted(stores, arns_, lambda store: store.id, _missing_stores)
+    if names:
+        stores = _wanted(stores, names, lambda store: store.name, _missing_stores)
+    page, marker = _page(stores, request, lambda store: store.id)
+    return {"trust_stores": [trust_store_answer(view, store) for store in page], "next_marker": marker}
+
+
+def _missing_stores(_ids: list[str]) -> ApiError:
+    return ApiError("TrustStoreNotFound", "One or more trust stores not found")
+
+
+def describe_trust_store_revocations(view: View, call: Call, request: Request) -> Answer:
+    """Raises: TrustStoreNotFound, RevocationIdNotFound."""
+    store = require_trust_store(view, call, request["trust_store_arn"])
+    if ids := request.get("revocation_ids"):
+        revocations = [require_revocation(view, store, id_) for id_ in dict.fromkeys(ids)]
+    else:
+        revocations = view.children(TrustStoreRevocation, store.account, store.region, store.id)
+    page, marker = _page(revocations, request, lambda revocation: revocation.id)
+    return {"trust_store_revocations": [revocation_answer(r) for r in page], "next_marker": marker}
+
+
+def describe_trust_store_associations(view: View, call: Call, request: Request) -> Answer:
+    """The load balancers whose listeners use it. Raises: TrustStoreNotFound."""
+    store = require_trust_store(view, call, request["trust_store_arn"])
+    users = list(dict.fromkeys(listener.load_balancer_arn for listener in listeners_of_trust_store(view, store)))
+    page, marker = _page(users, request, str)
+    return {"trust_store_associations": [{"resource_arn": arn} for arn in page], "next_marker": marker}
+
+
+def get_resource_policy(view: View, call: Call, request: Request) -> Answer:
+    """Nothing is shared between accounts here, so that no trust store has a policy.
+
+    Raises: ValidationError (malformed), ResourceNotFound.
+    """
+    arn = request["resource_arn"]
+    require_arn(arns.TRUST_STORE, arn, "trust store")
+    raise ApiError("ResourceNotFound", f"No resource policy found for '{arn}'")

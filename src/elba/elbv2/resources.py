@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from elba.log import Discreet
 from elba.resource import Resource
 
 Tags = dict[str, str]
@@ -170,3 +171,32 @@ class CookieKeys(Resource, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "elbv2.cookie_keys"
 
     keys: list[tuple[str, str]] = []  # (key id, 32 bytes base64)
+
+
+class TrustStore(Discreet, Resource, frozen=True, kw_only=True):
+    """CA certificates by which clients are verified. `url_key` signs the addresses from which contents are read."""
+
+    KIND: ClassVar[str] = "elbv2.trust_store"
+    SECRETS: ClassVar[frozenset[str]] = frozenset({"url_key"})
+
+    name: str
+    ca_bundle: str
+    """PEM."""
+    ca_certificates: int
+    url_key: str
+    last_revocation_id: int = 0
+    tags: Tags = {}
+
+
+class TrustStoreRevocation(Resource, frozen=True, kw_only=True):
+    """A revocation list (PEM) of a trust store; `id` is `<trust store ARN>|<revocation id>`."""
+
+    KIND: ClassVar[str] = "elbv2.trust_store_revocation"
+
+    trust_store_arn: str
+    revocation_id: int
+    content: str
+    revoked_entries: int
+
+    def parent_id(self) -> str:
+        return self.trust_store_arn

@@ -1,6 +1,8 @@
 """Elba's own endpoints under `/_elba/`, and `/metrics`: read-only, for clients on this machine only.
 
 GET /_elba/health    {"status": "ok", "version": …}
+GET /_elba/ca.pem    the root certificate of this Elba's own authority, which signs requested certificates
+GET /_elba/trust-store?…   contents of a trust store, by the signed address that ELBv2 gave out
 GET /_elba/status    version, clock, store revision, settings that matter to clients, resources counted by
                      kind, operations built by service, and what `Admin.sources` add
 GET /_elba/explain   why a group has the capacity it has; group, last, region, account in the query
@@ -17,9 +19,12 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from elba import __version__
+from elba.acm.lookup import authority_of
 from elba.autoscaling.queries.decisions import explain
 from elba.cloudwatch.exposition import CONTENT_TYPE, expose
 from elba.cloudwatch.series import SeriesEngine
+from elba.elbv2.downloads import PATH as TRUST_STORE_PATH
+from elba.elbv2.downloads import content_at
 from elba.server.exchange import Runtime
 from elba.server.web_pages import is_foreign
 from elba.wire import HttpRequest, HttpResponse
@@ -53,6 +58,11 @@ class Admin:
             return _json(200, self.status())
         if page == "explain":
             return self._explain(dict(parse_qsl(request.query)))
+        if page == "ca.pem":
+            authority = authority_of(self._runtime.store.view)
+            return _pem(authority.certificate if authority else None)
+        if request.path == TRUST_STORE_PATH:
+            return _pem(content_at(self._runtime.store.view, request.query, self._runtime.clock.wall()))
         return _json(404, {"message": f"There is no {request.path}; try {PREFIX}health or {PREFIX}status."})
 
     def _metrics(self) -> HttpResponse:
@@ -102,3 +112,9 @@ def _is_local(client: str) -> bool:
 
 def _json(status: int, body: Any) -> HttpResponse:
     return HttpResponse(status, {"Content-Type": "application/json"}, msgspec.json.encode(body))
+
+
+def _pem(text: str | None) -> HttpResponse:
+    if text is None:
+        return _json(404, {"message": "There is nothing, or not any more."})
+    return HttpResponse(200, {"Content-Type": "application/x-pem-file"}, text.encode())

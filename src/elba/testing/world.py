@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from elba.buckets import MemoryBuckets
 from elba.clock import VirtualClock
 from elba.cloudwatch.series import SeriesEngine
 from elba.compute.fake import FakeProvider
@@ -66,6 +67,7 @@ class World:
         )
         self._engine = engine or MemoryEngine()
         self.metrics = SeriesEngine(self.clock)
+        self.buckets = MemoryBuckets()
         self._clients: InProcess | None = None
         self._start()
 
@@ -92,7 +94,7 @@ class World:
         self.app = build_app(
             self.store,
             self.clock,
-            Ports(metrics=self.metrics, console=self.provider, settings=settings),
+            Ports(metrics=self.metrics, console=self.provider, settings=settings, buckets=self.buckets),
             self.settings,
             ids=self.ids,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from elba.call import Answer, Call, Request
 from elba.elbv2 import arns
 from elba.elbv2.answers import listener_answer
 from elba.elbv2.attributes import LISTENER
+from elba.elbv2.certificates import CERTIFICATE_ARN, UNUSABLE_KEYS, find_certificate
 from elba.elbv2.commands.actions import parse_actions
 from elba.elbv2.commands.lookup import (
     default_rule_of,
@@ -21,8 +22,9 @@ from elba.elbv2.commands.lookup import (
     validation_error,
 )
 from elba.elbv2.commands.tags import parse_tags
+from elba.elbv2.commands.trust_stores import parse_mutual
 from elba.elbv2.commands.usage import attach_groups, detach_unused_groups, groups_in_actions
-from elba.elbv2.limits import LIMITS
+from elba.elbv2.limits import LIMITS, VERIFY_LISTENERS_PER_LOAD_BALANCER
 from elba.elbv2.resources import Listener, LoadBalancer, Rule
 from elba.elbv2.ssl_policies import DEFAULT_POLICY, SSL_POLICIES
 from elba.errors import ApiError
@@ -31,10 +33,16 @@ from elba.store.interface import Transaction, View
 _PROTOCOLS = ("HTTP", "HTTPS")
 
 
-def require_certificates(view: View, call: Call, arns_: Iterable[str]) -> None:
-    """Raises: CertificateNotFound. There is no certificate store yet, so that no certificate is ever found."""
-    for arn in arns_:
-        raise ApiError("CertificateNotFound", f"Certificate '{arn}' not found")
+def require_certificates(view: View, call: Call, certificate_arns: Iterable[str]) -> None:
+    """Raises: ValidationError (malformed), CertificateNotFound, UnsupportedCertificate."""
+    for arn in certificate_arns:
+        if not CERTIFICATE_ARN.fullmatch(arn):
+            raise validation_error(f"Certificate ARN '{arn}' is not valid")
+        found = find_certificate(view, call.account, call.region, arn)
+        if found is None:
+            raise ApiError("CertificateNotFound", f"Certificate '{arn}' not found")
+        if found.facts.key_algorithm in UNUSABLE_KEYS:
+            raise ApiError("UnsupportedCertificate", f"The key of certificate '{arn}' is not supported")
 
 
 class _Settings(msgspec.Struct, frozen=True):
@@ -52,7 +60,8 @@ def _parse_settings(
 ) -> _Settings:
     """Port, protocol and TLS of a request over `old`'s.
 
-    Raises: ValidationError, CertificateNotFound, SSLPolicyNotFound, InvalidConfigurationRequest.
+    Raises: ValidationError, CertificateNotFound, UnsupportedCertificate, SSLPolicyNotFound, TrustStoreNotFound,
+    InvalidConfigurationRequest.
     """
     port = request.get("port") or (old.port if old else 0)
     protocol = request.get("protocol") or (old.protocol if old else "")
@@ -90,7 +99,11 @@ def _parse_settings(
     if policy not in SSL_POLICIES:
         raise ApiError("SSLPolicyNotFound", f"SSL policy '{policy}' not found")
     _require_family(view, balancer, old, policy)
-    authentication = _parse_mutual(mutual) if mutual is not None else (old.mutual_authentication if old else {})
+    authentication = old.mutual_authentication if old else {}
+    if mutual is not None:
+        authentication = parse_mutual(view, call, mutual)
+        if authentication.get("mode") == "verify":
+            _require_verify_quota(view, balancer, old)
     return _Settings(port, protocol, [*certificates, *kept[1:]], policy, authentication)
 
 
@@ -105,19 +118,14 @@ def _require_family(view: View, balancer: LoadBalancer, listener: Listener | Non
             )
 
 
-def _parse_mutual(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Raises: ValidationError, TrustStoreNotFound (there are no trust stores yet)."""
-    mode = given.get("mode") or "off"
-    if mode not in ("off", "passthrough", "verify"):
-        raise validation_error(f"Mutual authentication mode '{mode}' must be one of 'off, passthrough, verify'")
-    store = given.get("trust_store_arn")
-    if mode == "verify" and not store:
-        raise validation_error("A trust store ARN must be specified when the mutual authentication mode is 'verify'")
-    if mode != "verify" and store:
-        raise validation_error(f"A trust store ARN cannot be specified when the mutual authentication mode is '{mode}'")
-    if store:
-        raise ApiError("TrustStoreNotFound", f"Trust store '{store}' not found")
-    return {} if mode == "off" else {"mode": mode}
+def _require_verify_quota(view: View, balancer: LoadBalancer, listener: Listener | None) -> None:
+    """Raises: InvalidConfigurationRequest if enough other listeners verify clients already (alb.md §16)."""
+    others = view.children(Listener, balancer.account, balancer.region, balancer.id)
+    verifying = [o for o in others if o.mutual_authentication.get("mode") == "verify"]
+    if sum(listener is None or other.id != listener.id for other in verifying) >= VERIFY_LISTENERS_PER_LOAD_BALANCER:
+        raise invalid_configuration(
+            f"At most {VERIFY_LISTENERS_PER_LOAD_BALANCER} listeners of a load balancer can verify client certificates"
+        )
 
 
 def _find_on_port(view: View, balancer: LoadBalancer, port: int) -> Listener | None:
@@ -244,8 +252,11 @@ def add_listener_certificates(tx: Transaction, call: Call, request: Request) -> 
         raise invalid_configuration(f"Certificates cannot be added to a listener with protocol '{listener.protocol}'")
     added = [entry.get("certificate_arn") or "" for entry in given]
     require_certificates(tx, call, added)
+    # Default certificates do not count against the quota, those in lists do.
     listed = list(dict.fromkeys([*listener.certificates[1:], *added]))
-    if len(listed) > LIMITS["certificates-per-application-load-balancer"]:
+    others = tx.children(Listener, listener.account, listener.region, listener.load_balancer_arn)
+    elsewhere = {arn for other in others if other.id != listener.id for arn in other.certificates[1:]}
+    if len(elsewhere.union(listed)) > LIMITS["certificates-per-application-load-balancer"]:
         raise ApiError("TooManyCertificates", "The maximum number of certificates per load balancer has been reached")
     tx.put(msgspec.structs.replace(listener, certificates=[*listener.certificates[:1], *listed]))
     return {"certificates": [{"certificate_arn": arn, "is_default": False} for arn in added]}

@@ -6,7 +6,7 @@ from re import Pattern
 
 from elba.call import Call
 from elba.elbv2 import arns
-from elba.elbv2.resources import Listener, LoadBalancer, Rule, TargetGroup
+from elba.elbv2.resources import Listener, LoadBalancer, Rule, TargetGroup, TrustStore
 from elba.errors import ApiError
 from elba.store.interface import View
 
@@ -60,6 +60,15 @@ def require_target_group(view: View, call: Call, arn: str) -> TargetGroup:
     found = view.get(TargetGroup, call.account, call.region, arn)
     if found is None:
         raise ApiError("TargetGroupNotFound", f"Target group '{arn}' not found")
+    return found
+
+
+def require_trust_store(view: View, call: Call, arn: str) -> TrustStore:
+    """Raises: ValidationError (malformed), TrustStoreNotFound."""
+    require_arn(arns.TRUST_STORE, arn, "trust store")
+    found = view.get(TrustStore, call.account, call.region, arn)
+    if found is None:
+        raise ApiError("TrustStoreNotFound", f"Trust store '{arn}' not found")
     return found
 
 

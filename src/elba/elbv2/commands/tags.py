@@ -14,14 +14,15 @@ from elba.elbv2.commands.lookup import (
     require_load_balancer,
     require_rule,
     require_target_group,
+    require_trust_store,
     validation_error,
 )
 from elba.elbv2.limits import TAGS_PER_RESOURCE
-from elba.elbv2.resources import Listener, LoadBalancer, Rule, Tags, TargetGroup
+from elba.elbv2.resources import Listener, LoadBalancer, Rule, Tags, TargetGroup, TrustStore
 from elba.errors import ApiError
 from elba.store.interface import Transaction, View
 
-Tagged = LoadBalancer | Listener | Rule | TargetGroup
+Tagged = LoadBalancer | Listener | Rule | TargetGroup | TrustStore
 
 
 def parse_tags(given: Iterable[Mapping[str, Any]] | None) -> Tags:
@@ -57,7 +58,7 @@ def require_tagged(view: View, call: Call, arn: str) -> Tagged:
     if arns.RULE.fullmatch(arn):
         return require_rule(view, call, arn)
     if arns.TRUST_STORE.fullmatch(arn):
-        raise ApiError("TrustStoreNotFound", f"Trust store '{arn}' not found")
+        return require_trust_store(view, call, arn)
     raise validation_error(f"'{arn}' is not a valid resource ARN")
 
 
