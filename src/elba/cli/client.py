@@ -37,8 +37,13 @@ def connect(home: Home, service: str, region: str | None = None) -> Any:
 
 
 def ask(client: Any, operation: str, **arguments: Any) -> Any:
-    """Call `operation`. Raises: UserError if Elba does not answer."""
+    """Call `operation`. Raises: UserError if Elba does not answer, or refuses."""
     try:
         return getattr(client, operation)(**arguments)
-    except botocore.exceptions.EndpointConnectionError as error:
+    except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
         raise UserError(f"Elba does not answer at {client.meta.endpoint_url}", "Start it with `elba up`.") from error
+    except botocore.exceptions.ClientError as error:
+        raise UserError(
+            f"{client.meta.endpoint_url} refuses: {error}",
+            "If this is another Elba's port, start yours on one of its own: `elba up --port`.",
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -17,6 +18,12 @@ from elba.config import Home
 from elba.errors import UserError
 
 PATIENCE_SECONDS = 20.0
+
+# What Elba makes in its data directory; beginnings, since SQLite and rotated logs add to them.
+OWN_NAMES = (
+    "control-plane.", "settings.json", "root-key.json", "store.db", "metrics", "metadata-key", "up.log",
+    "instances", "images", "trash", "nodes", "logs",
+)  # fmt: skip
 
 
 def stop_control_plane(home: Home) -> bool:
@@ -56,12 +63,28 @@ async def stop_world(home: Home) -> tuple[int, int]:
     return nodes, len(found)
 
 
+def remove(home: Home) -> None:
+    """Remove what Elba keeps in its data directory, and the directory if nothing else is in it.
+
+    A data directory may be a home directory by mistake: what Elba did not make stays. Raises: UserError.
+    """
+    for path in sorted(home.directory.iterdir()) if home.directory.is_dir() else ():
+        if not path.name.startswith(OWN_NAMES):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: files of others
+        home.directory.rmdir()
+
+
 def end(home: Home, *, purge: bool) -> tuple[bool, int, int]:
     """End everything; whether a control plane ran, and how many nodes and instances. Raises: UserError."""
     ran = stop_control_plane(home)
     nodes, instances = asyncio.run(stop_world(home))
     if purge:
-        shutil.rmtree(home.directory, ignore_errors=True)
+        remove(home)
     return ran, nodes, instances
 
 
@@ -71,6 +94,8 @@ def end(home: Home, *, purge: bool) -> tuple[bool, int, int]:
 def command(home: Home, purge: bool) -> None:
     """End this Elba: control plane, zone nodes, instances. Its state stays, unless --purge."""
     console = Console(stderr=True, highlight=False)
+    if purge and home.directory.exists() and not home.settings_file.exists() and not home.lock_file.exists():
+        raise UserError(f"no Elba has run from {home.directory}; nothing in it is removed")
     with console.status("ending control plane, zone nodes and instances"):
         ran, nodes, instances = end(home, purge=purge)
     console.print(
@@ -78,7 +103,8 @@ def command(home: Home, purge: bool) -> None:
         f"{nodes} zone nodes and {instances} instances ended."
     )
     if purge:
-        console.print(f"Removed {home.directory}.")
+        left = home.directory.exists()
+        console.print(f"Removed {'what Elba kept in ' if left else ''}{home.directory}.")
     elif home.directory.exists():
         console.print(
             f"Its state is kept in {home.directory}; `elba up` goes on with it, `elba down --purge` removes it."

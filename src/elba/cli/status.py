@@ -89,7 +89,7 @@ def _target_groups(balancing: Any, load_balancer_arn: str) -> list[dict[str, Any
 def _table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, style=None, header_style="dim")
+        table.add_column(column, style=None, header_style="dim", overflow="fold")  # whole: names are there to be copied
     for row in rows:
         table.add_row(*row)
     return table
