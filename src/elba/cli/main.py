@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from elba import __version__
-from elba.cli import demo, doctor, down, env, explain, logs, status, stress, up
+from elba.cli import ca, demo, doctor, down, env, explain, logs, status, stress, up
 from elba.config import Home, default_data_directory
 from elba.errors import UserError
 
@@ -34,6 +34,7 @@ for command in (
     up.command,
     down.command,
     env.command,
+    ca.command,
     status.command,
     explain.command,
     doctor.command,

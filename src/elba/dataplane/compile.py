@@ -14,21 +14,36 @@ from typing import Any
 
 import msgspec
 
+from elba.acm.resources import Certificate
 from elba.dataplane import protocol
 from elba.dataplane.delta import same_target
 from elba.dataplane.interface import Configuration, Place
 from elba.ec2.addresses import host_address
 from elba.ec2.resources import Instance, Vpc
 from elba.elbv2.attributes import attributes_of_listener, attributes_of_load_balancer, attributes_of_target_group
+from elba.elbv2.certificates import find_certificate
 from elba.elbv2.commands.lookup import rules_of
 from elba.elbv2.commands.targets import is_in_vpc
 from elba.elbv2.commands.usage import groups_in_actions
-from elba.elbv2.resources import CookieKeys, Listener, LoadBalancer, Rule, Target, TargetGroup, TargetHealth
+from elba.elbv2.resources import (
+    CookieKeys,
+    Listener,
+    LoadBalancer,
+    Rule,
+    Target,
+    TargetGroup,
+    TargetHealth,
+    TrustStore,
+    TrustStoreRevocation,
+)
+from elba.iam.resources import ServerCertificate
 from elba.resource import Key
 from elba.store.interface import View
 
 _ENDING = ("stopping", "shutting-down")
 _ENDED = ("stopped", "terminated")
+_SHARED = {kind.KIND for kind in (Certificate, ServerCertificate, TrustStore, TrustStoreRevocation)}
+"""What listeners of several load balancers may name."""
 _KINDS = {kind.KIND for kind in (LoadBalancer, CookieKeys, Listener, Rule, TargetGroup, Target)}
 
 
@@ -54,13 +69,41 @@ def compile_load_balancer(view: View, balancer: LoadBalancer) -> protocol.LoadBa
 
 
 def _listener(view: View, listener: Listener) -> protocol.Listener:
+    certificates = dict.fromkeys(listener.certificates)  # a default one may be in the list too
     return protocol.Listener(
         arn=listener.id,
         port=listener.port,
         protocol=listener.protocol,
         rules=[compile_rule(rule) for rule in rules_of(view, listener)],
+        certificates=[c for arn in certificates if (c := _certificate(view, listener, arn)) is not None],
         ssl_policy=listener.ssl_policy,
+        mutual_tls=_mutual_tls(view, listener),
         attributes=attributes_of_listener(listener),
+    )
+
+
+def _certificate(view: View, listener: Listener, arn: str) -> protocol.Certificate | None:
+    found = find_certificate(view, listener.account, listener.region, arn)
+    if found is None:  # never: one that is in use cannot be deleted
+        return None
+    return protocol.Certificate(
+        arn=arn, chain=found.certificate + found.chain, private_key=found.private_key, names=found.facts.names
+    )
+
+
+def _mutual_tls(view: View, listener: Listener) -> protocol.MutualTls | None:
+    given = listener.mutual_authentication
+    if not given:
+        return None
+    arn = given.get("trust_store_arn", "")
+    store = view.get(TrustStore, listener.account, listener.region, arn)
+    return protocol.MutualTls(
+        mode=given["mode"],
+        trust_store_arn=arn,
+        ca_bundle=store.ca_bundle if store else "",
+        crls=[r.content for r in view.children(TrustStoreRevocation, listener.account, listener.region, arn)],
+        ignore_expiry=given.get("ignore_client_certificate_expiry", False),
+        advertise_names=given.get("advertise_trust_store_ca_names") == "on",
     )
 
 
@@ -301,6 +344,8 @@ class Compiler:
         self._targets_of_instance: dict[tuple[str, str, str], set[Key]] = {}
         self._dirty_targets: set[Key] = set()
         self._usage: dict[Key, list[str]] = {}
+        self._users: dict[tuple[str, str], set[Key]] = {}
+        """(kind, id) of what is shared to the load balancers that were compiled from it."""
 
     def changed(self, keys: Iterable[Key]) -> None:
         """Forget what was compiled from these resources."""
@@ -312,9 +357,23 @@ class Compiler:
             elif key.kind == TargetGroup.KIND:
                 # Settings only: its targets are as they were, but for the instances' VPC, which never changes.
                 self._refresh_settings(key)
+            elif key.kind in _SHARED:
+                for user in self._users_of(key):
+                    self._forget(user)
             elif (balancer := self._balancer_of(key)) is not None:
-                self._balancers.pop(balancer, None)
-                self._usage.pop(balancer, None)
+                self._forget(balancer)
+
+    def _forget(self, balancer: Key) -> None:
+        self._balancers.pop(balancer, None)
+        self._usage.pop(balancer, None)
+
+    def _users_of(self, key: Key) -> set[Key]:
+        """The load balancers that were compiled from a shared resource."""
+        if key.kind == TrustStoreRevocation.KIND:
+            key = key._replace(kind=TrustStore.KIND, id=key.id.partition("|")[0])
+        found = self._users.get((key.kind, key.id), set())
+        found -= {user for user in found if self._view.get(LoadBalancer, *user[1:]) is None}
+        return {user for user in found if user.account == key.account}
 
     def _refresh_settings(self, key: Key) -> None:
         group = self._view.get(TargetGroup, key.account, key.region, key.id)
@@ -333,6 +392,12 @@ class Compiler:
         if key.kind == Instance.KIND:
             return bool(self._targets_of_instance.get(key[1:]))
         return key.kind in _KINDS
+
+    def regions(self, key: Key) -> set[str]:
+        """The regions whose configurations a changed resource may change."""
+        if key.kind in _SHARED:
+            return {user.region for user in self._users_of(key)}
+        return {key.region} if self.concerns(key) else set()
 
     def targets_of_instance(self, instance: Key) -> set[Key]:
         """The targets, in groups in use, that an instance is."""
@@ -369,6 +434,8 @@ class Compiler:
         if key not in self._balancers:
             self._balancers[key] = compile_load_balancer(self._view, balancer)
             self._usage[key] = list(_groups_used(self._view, balancer))
+            for name in _shared_used(self._view, balancer):
+                self._users.setdefault(name, set()).add(key)
         return self._balancers[key]
 
     def _compiled_group(self, key: Key) -> protocol.TargetGroup | None:
@@ -418,6 +485,17 @@ def _groups_used(view: View, balancer: LoadBalancer) -> Iterator[str]:
                 if arn not in seen:
                     seen.add(arn)
                     yield arn
+
+
+def _shared_used(view: View, balancer: LoadBalancer) -> Iterator[tuple[str, str]]:
+    """(kind, id) of the certificates and trust stores of its listeners."""
+    for listener in view.children(Listener, balancer.account, balancer.region, balancer.id):
+        for arn in listener.certificates:
+            found = find_certificate(view, balancer.account, balancer.region, arn)
+            if found is not None:
+                yield found.KIND, found.id
+        if store := listener.mutual_authentication.get("trust_store_arn"):
+            yield TrustStore.KIND, store
 
 
 def compile_place(view: View, place: Place) -> Configuration:

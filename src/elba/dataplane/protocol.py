@@ -14,7 +14,11 @@ all others are the world's time.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import msgspec
+
+from elba.log import Discreet
 
 PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -149,8 +153,10 @@ class FixedResponse(Part, frozen=True, kw_only=True, omit_defaults=True):
     content_type: str = "text/plain"
 
 
-class Authenticate(Part, frozen=True, kw_only=True, omit_defaults=True):
+class Authenticate(Discreet, Part, frozen=True, kw_only=True, omit_defaults=True):
     """authenticate-oidc and, with its endpoints derived by the control plane, authenticate-cognito."""
+
+    SECRETS: ClassVar[frozenset[str]] = frozenset({"client_secret"})
 
     issuer: str
     authorization_endpoint: str
@@ -209,8 +215,10 @@ class Rule(Part, frozen=True, kw_only=True, omit_defaults=True):
     transforms: list[Transform] = []
 
 
-class Certificate(Part, frozen=True, kw_only=True, omit_defaults=True):
+class Certificate(Discreet, Part, frozen=True, kw_only=True, omit_defaults=True):
     """PEM chain and key. `names`: the DNS names it covers, lower case."""
+
+    SECRETS: ClassVar[frozenset[str]] = frozenset({"private_key"})
 
     arn: str
     chain: str
@@ -243,8 +251,10 @@ class ZoneAddress(Part, frozen=True, kw_only=True, omit_defaults=True):
     address: str
 
 
-class CookieKey(Part, frozen=True, kw_only=True, omit_defaults=True):
+class CookieKey(Discreet, Part, frozen=True, kw_only=True, omit_defaults=True):
     """A key for the stickiness and session cookies, from the store; the first encrypts, all decrypt."""
+
+    SECRETS: ClassVar[frozenset[str]] = frozenset({"secret"})
 
     id: str
     secret: str  # 32 bytes, base64

@@ -62,7 +62,7 @@ class ZoneReconciler:
         parts.store.subscribe(self.compiler.changed)
 
     def keys_for(self, changed: Key) -> Iterable[Key]:
-        return self._keys(changed.region) if self.compiler.concerns(changed) else ()
+        return [key for region in sorted(self.compiler.regions(changed)) for key in self._keys(region)]
 
     def all_keys(self) -> Iterable[Key]:
         regions = {balancer.region for balancer in self._view.all(LoadBalancer)}
