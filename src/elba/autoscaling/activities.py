@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from elba.autoscaling import announcements
 from elba.autoscaling.resources import Activity, Group
 from elba.call import Answer, Call
 from elba.clock import Timestamp
@@ -84,6 +85,7 @@ def record(
     begun = begin(tx, call, group, description, cause, instance_id=instance_id, details=details)
     ended = msgspec.structs.replace(begun, status_code=status, status_message=message, progress=100, end_time=call.now)
     tx.put(ended)
+    announcements.activity_ended(tx, group, ended)
     return ended
 
 
@@ -107,16 +109,16 @@ def end(
     """End the activity; nothing if it is not there or has ended."""
     activity = tx.get(Activity, group.account, group.region, activity_id) if activity_id else None
     if activity is not None and activity.end_time is None:
-        tx.put(
-            msgspec.structs.replace(
-                activity,
-                status_code=status,
-                status_message=message,
-                progress=100,
-                end_time=now,
-                description=description or activity.description,
-            )
+        ended = msgspec.structs.replace(
+            activity,
+            status_code=status,
+            status_message=message,
+            progress=100,
+            end_time=now,
+            description=description or activity.description,
         )
+        tx.put(ended)
+        announcements.activity_ended(tx, group, ended)
 
 
 def of_group(view: View, account: str, region: str, group_name: str) -> list[Activity]:

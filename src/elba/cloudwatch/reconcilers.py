@@ -196,7 +196,6 @@ def _watched(composite: CompositeAlarm) -> list[str]:
 
 
 NOT_BUILT = {
-    "sns": "SNS is not part of this Elba",
     "lambda": "Lambda is not part of this Elba",
     "ssm": "Systems Manager OpsItems are not part of this Elba",
     "aiops": "Investigations are not part of this Elba",

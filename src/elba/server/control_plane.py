@@ -12,6 +12,8 @@ import elba.autoscaling.reconcilers
 import elba.cloudwatch.reconcilers
 import elba.ec2.reconcilers
 import elba.elbv2.reconcilers
+import elba.sns.reconcilers
+import elba.sqs.reconcilers
 from elba.parts import Parts
 from elba.reconcile import ReconcileQueue, Reconciler, Ticker
 
@@ -24,6 +26,8 @@ SERVICES = (
     elba.elbv2.reconcilers,
     elba.autoscaling.reconcilers,
     elba.cloudwatch.reconcilers,
+    elba.sns.reconcilers,
+    elba.sqs.reconcilers,
 )
 
 

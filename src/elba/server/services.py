@@ -85,6 +85,7 @@ _JSON = Style(validation_code="ValidationException")
 _SQS = Style(
     validation_code="InvalidParameterValue",
     missing_code="MissingParameter",
+    unchecked_enums=frozenset({"QueueAttributeName"}),  # its own commands refuse them as InvalidAttributeName
     # What query clients were told before SQS spoke JSON. Source: SQS API reference, "Errors" of each operation.
     query_codes={
         "QueueNameExists": "QueueAlreadyExists",

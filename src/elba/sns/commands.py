@@ -214,6 +214,12 @@ def set_subscription_attributes(tx: Transaction, call: Call, request: Request) -
     return {}
 
 
+def dead_letter_arn(subscription: Subscription) -> str:
+    """The queue for what cannot be delivered, or ""."""
+    policy = subscription.attributes.get("RedrivePolicy")
+    return str(json.loads(policy)["deadLetterTargetArn"]) if policy else ""
+
+
 def confirm_subscription(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError InvalidParameter for a token that was not sent for this topic."""
     topic = require_topic(tx, call, request["topic_arn"])

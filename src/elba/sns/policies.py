@@ -80,7 +80,3 @@ def delays(retry: Mapping[str, Any]) -> list[float]:
         else:
             growing.append(low + (high - low) * share)
     return [0.0] * at_once + [low] * least + growing + [high] * most
-
-
-QUEUE_DELAYS = [0.0] * 3 + [1.0] * 2 + [2.0**step for step in range(1, 11)] + [20.0] * 35
-"""Retries to SQS: at once, after a second, growing, then each 20 s; AWS goes on for 23 days."""

@@ -62,3 +62,16 @@ class Delivery(Resource, frozen=True, kw_only=True):
 
     def parent_id(self) -> str:
         return self.subscription_arn
+
+
+class Announcement(Resource, frozen=True, kw_only=True):
+    """What another service has to tell a topic or a queue, written together with what it tells of.
+
+    SNS's reconciler publishes it and deletes it. `body` is the message's text, `subject` is for topics.
+    """
+
+    KIND: ClassVar[str] = "sns.announcement"
+
+    target_arn: str
+    subject: str
+    body: str

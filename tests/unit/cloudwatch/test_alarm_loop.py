@@ -500,11 +500,12 @@ def record(bench: Bench, action: AlarmAction, error: str | None, tx: Transaction
 def test_actions_of_services_that_are_not_built_end_as_failed() -> None:
     bench = Bench(actions=True)
     try:
-        put_alarm(bench, alarm_actions=[TOPIC])
+        item = f"arn:aws:ssm:{REGION}:{ACCOUNT}:opsitem:1"
+        put_alarm(bench, alarm_actions=[item])
         minutes(bench, 9.0)
         assert bench.actions() == []
         assert summaries(bench, history_item_type="Action") == [
-            f'Failed to execute action {TOPIC}. Received error: "SNS is not part of this Elba"'
+            f'Failed to execute action {item}. Received error: "Systems Manager OpsItems are not part of this Elba"'
         ]
     finally:
         bench.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from elba.autoscaling import activities, sentences
+from elba.autoscaling import activities, announcements, sentences
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands import registration
 from elba.autoscaling.commands.groups import forget_actions
@@ -83,22 +83,22 @@ def start_hooks(turn: Turn, member: Member, transition: str, waiting_state: str)
     for hook in hooks:
         deadline = turn.now + hook.heartbeat_timeout
         turn.look_again_at(deadline)
-        turn.tx.put(
-            LifecycleAction(
-                account=member.account,
-                region=member.region,
-                id=turn.call.ids.uuid(),
-                group_name=member.group_name,
-                lifecycle_hook_name=hook.lifecycle_hook_name,
-                instance_id=member.id,
-                transition=transition,
-                started_at=turn.now,
-                heartbeat_deadline=deadline,
-                global_deadline=turn.now + global_timeout(hook.heartbeat_timeout),
-                heartbeat_timeout=hook.heartbeat_timeout,
-                default_result=hook.default_result,
-            )
+        action = LifecycleAction(
+            account=member.account,
+            region=member.region,
+            id=turn.call.ids.uuid(),
+            group_name=member.group_name,
+            lifecycle_hook_name=hook.lifecycle_hook_name,
+            instance_id=member.id,
+            transition=transition,
+            started_at=turn.now,
+            heartbeat_deadline=deadline,
+            global_deadline=turn.now + global_timeout(hook.heartbeat_timeout),
+            heartbeat_timeout=hook.heartbeat_timeout,
+            default_result=hook.default_result,
         )
+        turn.tx.put(action)
+        announcements.action_begins(turn.tx, hook, action, member, has_pool=turn.pool() is not None)
     activities.move(turn.tx, turn.group, member.activity_id, "MidLifecycleAction")
     turn.tx.put(
         msgspec.structs.replace(member, lifecycle_state=waiting_state, state_since=turn.now, hooks_started=True)

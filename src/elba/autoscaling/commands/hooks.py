@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from elba.autoscaling import faults
+from elba.autoscaling import announcements, faults
 from elba.autoscaling.lookup import require_group
 from elba.autoscaling.resources import Group, LifecycleAction, LifecycleHook
 from elba.call import Answer, Call, Request
@@ -68,6 +68,14 @@ def put_lifecycle_hook(tx: Transaction, call: Call, request: Request) -> Answer:
     hook = msgspec.structs.replace(old, lifecycle_transition=transition, **given)
     if hook.notification_target_arn and not hook.role_arn and ":events:" not in hook.notification_target_arn:
         raise faults.validation("RoleARN is required when NotificationTargetARN is specified.")
+    target = request.get("notification_target_arn")
+    if target and ":events:" not in target:
+        if not announcements.is_there(tx, target):
+            raise faults.validation(
+                f"Unable to publish test message to notification target {target} using IAM role {hook.role_arn}. "
+                "Please check your target and role configuration and try to put lifecycle hook again."
+            )
+        announcements.test(tx, call, group, target)
     tx.put(hook)
     return {}
 

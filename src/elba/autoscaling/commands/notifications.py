@@ -1,8 +1,8 @@
-"""Notification configurations: stored and described. Nothing is published: Elba has no SNS."""
+"""Notification configurations: which topics hear of which activities."""
 
 from __future__ import annotations
 
-from elba.autoscaling import faults
+from elba.autoscaling import announcements, faults
 from elba.autoscaling.lookup import require_group
 from elba.autoscaling.resources import NotificationConfiguration
 from elba.call import Answer, Call, Request
@@ -19,7 +19,7 @@ MAX_TOPICS = 10
 
 
 def put_notification_configuration(tx: Transaction, call: Call, request: Request) -> Answer:
-    """Replace the notification types of a topic. Raises: ApiError."""
+    """Replace the notification types of a topic, and send it a test message. Raises: ApiError."""
     group = require_group(tx, call, request["auto_scaling_group_name"])
     for type_ in request["notification_types"]:
         if type_ not in TYPES:
@@ -28,6 +28,12 @@ def put_notification_configuration(tx: Transaction, call: Call, request: Request
     others = tx.children(NotificationConfiguration, call.account, call.region, group.id)
     if all(o.id != id_ for o in others) and len(others) >= MAX_TOPICS:
         raise faults.limit(f"An Auto Scaling group can have at most {MAX_TOPICS} notification topics.")
+    if not announcements.is_there(tx, request["topic_arn"]):
+        raise faults.validation(
+            f"Unable to publish test notification message to SNS topic {request['topic_arn']}, check your topic "
+            "configuration and try again."
+        )
+    announcements.test(tx, call, group, request["topic_arn"])
     tx.put(
         NotificationConfiguration(
             account=call.account,
