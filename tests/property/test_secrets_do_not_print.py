@@ -14,6 +14,7 @@ from elba.dataplane import protocol
 from elba.dataplane.compile import compile_place
 from elba.dataplane.delta import diff
 from elba.dataplane.interface import Configuration, Place
+from elba.ec2.resources import Subnet
 from elba.log import JsonFormatter
 from elba.testing.world import World
 from tests.unit.acm import pki
@@ -94,8 +95,20 @@ def test_a_whole_elba(caplog: pytest.LogCaptureFixture, kind: str, damage: str) 
         arn = issued["CertificateArn"]
         told += f"{acm.describe_certificate(CertificateArn=arn)} {acm.get_certificate(CertificateArn=arn)}"
         told += f"{acm.list_certificates()} {elb.describe_load_balancers()}"
+        subnets = [subnet.id for subnet in world.store.view.all(Subnet)]
+        balancer = elb.create_load_balancer(Name="a", Subnets=subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+        listener = elb.create_listener(
+            LoadBalancerArn=balancer,
+            Protocol="HTTPS",
+            Port=443,
+            Certificates=[{"CertificateArn": arn}],
+            DefaultActions=[{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "200"}}],
+        )
+        told += str(listener)
+        world.settle()
         everything = list(world.store._image)
         configuration = compile_place(world.store.view, Place("us-east-1", "us-east-1a"))
         shown = f"{told} {everything!r} {configuration!r} " + " ".join(map(JsonFormatter().format, caplog.records))
     assert secret not in shown
-    assert "PRIVATE KEY" not in shown
+    assert "-----BEGIN PRIVATE KEY" not in shown
+    assert arn in repr(configuration) and "private_key=***" in repr(configuration)

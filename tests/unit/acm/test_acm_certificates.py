@@ -115,11 +115,11 @@ def test_what_cannot_be_imported(acm: Any) -> None:
         (signed.pem, signed.key_pem, root.pem + stranger.pem, "certificate chain"),
         (signed.pem, signed.key_pem, b"nonsense", "certificate chain"),
     ):
-        more = {"CertificateChain": chain} if chain else {}
+        more: dict[str, Any] = {"CertificateChain": chain} if chain else {}
         refused(
             acm.import_certificate, "ValidationException", text, Certificate=certificate, PrivateKey=private, **more
         )
-    pair = {"Certificate": good.pem, "PrivateKey": good.key_pem}
+    pair: dict[str, Any] = {"Certificate": good.pem, "PrivateKey": good.key_pem}
     refused(acm.import_certificate, "ResourceNotFoundException", CertificateArn=ARN, **pair)
     refused(acm.import_certificate, "InvalidTagException", Tags=[{"Key": "aws:x", "Value": ""}], **pair)
     issued = acm.request_certificate(DomainName="h.example.com")["CertificateArn"]

@@ -69,7 +69,7 @@ class Site:
         balancer = next(b for b in self.world.nodes.configuration(PLACE).load_balancers if b.arn == self.balancer)
         return next(listener for listener in balancer.listeners if listener.port == port)
 
-    def put(self, key: str, body: bytes) -> dict[str, str]:
+    def put(self, key: str, body: bytes) -> dict[str, Any]:
         self.world.buckets.objects[("trust", key)] = body
         return {"CaCertificatesBundleS3Bucket": "trust", "CaCertificatesBundleS3Key": key}
 
@@ -292,9 +292,9 @@ def test_what_trust_stores_refuse(site: Site) -> None:
     refused(
         create, "CaCertificatesBundleNotFound", Name="a", **{**site.put("k", b""), "CaCertificatesBundleS3Key": "z"}
     )
-    outside = {"CaCertificatesBundleS3Bucket": "trust", "CaCertificatesBundleS3Key": "../trust/k"}
+    outside: dict[str, Any] = {"CaCertificatesBundleS3Bucket": "trust", "CaCertificatesBundleS3Key": "../trust/k"}
     refused(create, "CaCertificatesBundleNotFound", Name="a", **outside)
-    version = {**site.put("root.pem", root.pem), "CaCertificatesBundleS3ObjectVersion": "1"}
+    version: dict[str, Any] = {**site.put("root.pem", root.pem), "CaCertificatesBundleS3ObjectVersion": "1"}
     refused(create, "CaCertificatesBundleNotFound", Name="a", **version)
     for body in (b"", b"nonsense", leaf.pem, root.pem + leaf.pem, root.pem * 26, root.key_pem):
         refused(create, "InvalidCaCertificatesBundle", Name="a", **site.put("bad.pem", body))
@@ -359,7 +359,7 @@ def test_server_certificates(site: Site) -> None:
     iam = site.iam
     root, pair = pki.make("Root", ca=True, kind="p384"), pki.make("x.example.com")
     leaf = pki.make("a.example.com", issuer=root)
-    request = {
+    request: dict[str, Any] = {
         "ServerCertificateName": "web",
         "Path": "/cloudfront/",
         "CertificateBody": leaf.pem.decode(),
