@@ -1,5 +1,6 @@
 //! The zone node: sockets, threads and clocks around `elba-core`, which decides.
 
+pub mod access_log;
 pub mod binds;
 pub mod buffers;
 pub mod clock;

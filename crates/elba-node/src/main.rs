@@ -14,7 +14,7 @@ use elba_node::config_store::{load_all, Writer};
 use elba_node::instance::{lock, LockError};
 use elba_node::peers::DownZones;
 use elba_node::problems::Problems;
-use elba_node::{control, dns, handover, health, log, peers};
+use elba_node::{access_log, control, dns, handover, health, log, peers};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -158,6 +158,7 @@ fn run(options: Options) -> Result<(), String> {
     let down = watch::Sender::new(DownZones::new(BTreeSet::new()));
     let stopping = watch::Sender::new(false);
     let table = health::Table::default();
+    let access_log = access_log::start(&folder, compiled.subscribe(), problems.clone()).map_err(system)?;
 
     let (watched, checked) = (compiled.subscribe(), table.clone());
     spawn_thread("elba-health", move || health::run(watched, checked, remembered)).map_err(system)?;
@@ -193,6 +194,7 @@ fn run(options: Options) -> Result<(), String> {
             down: down.subscribe(),
             stopping,
             problems,
+            access_log,
         };
         control::run(parts).await
     })

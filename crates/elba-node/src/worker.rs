@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{spawn_local, LocalSet};
 use tokio::time::{interval, sleep, sleep_until, Instant, MissedTickBehavior};
 
+use crate::access_log;
 use crate::counters::Counters;
 use crate::proxy::connection::Connection;
 use crate::proxy::state::Worker;
@@ -53,6 +54,18 @@ impl Workers {
     /// # Errors
     /// The system refuses a thread or an epoll instance.
     pub fn start(count: usize, counters: Arc<Counters>) -> io::Result<Workers> {
+        Workers::start_logging(count, counters, None)
+    }
+
+    /// As `start`; access log records go to `log`.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_logging(
+        count: usize,
+        counters: Arc<Counters>,
+        log: Option<access_log::Sender>,
+    ) -> io::Result<Workers> {
         let count = match count {
             0 => std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             asked => asked,
@@ -63,13 +76,13 @@ impl Workers {
                 .enable_all()
                 .build()?;
             let seed = seed()?;
-            let counters = counters.clone();
+            let (counters, log) = (counters.clone(), log.clone());
             let (commands, received) = mpsc::unbounded_channel();
             let thread = std::thread::Builder::new()
                 .name(format!("elba-worker-{index}"))
                 .spawn(move || {
                     let local = LocalSet::new();
-                    local.block_on(&runtime, run(index, counters, seed, received));
+                    local.block_on(&runtime, run(index, counters, seed, log, received));
                 })?;
             handles.push(Handle { commands, thread });
         }
@@ -156,9 +169,10 @@ async fn run(
     index: usize,
     counters: Arc<Counters>,
     seed: u64,
+    log: Option<access_log::Sender>,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    let worker = Rc::new(Worker::new(index, counters, seed));
+    let worker = Rc::new(Worker::logging(index, counters, seed, log));
     spawn_local(tick(worker.clone()));
     let mut listeners = Listeners::new();
     let limit = loop {
@@ -196,6 +210,7 @@ async fn run(
     while worker.timers.count() > 0 && Instant::now() < end {
         sleep(Duration::from_millis(5)).await;
     }
+    worker.log.flush();
 }
 
 async fn tick(worker: Rc<Worker>) {

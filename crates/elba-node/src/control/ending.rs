@@ -173,6 +173,8 @@ impl Control {
             }
         }
         self.finish_store();
+        drop(self.log_sender.take());
+        self.log.wait(GOODBYE);
         log::info("stopped", json!({}));
     }
 }

@@ -29,7 +29,7 @@ use crate::peers::DownZones;
 use crate::problems::Problems;
 use crate::report::Pending;
 use crate::worker::Workers;
-use crate::{clock, health, link, log};
+use crate::{access_log, clock, health, link, log};
 
 const BIND_RETRY: Duration = Duration::from_secs(1);
 /// Changes of health that come together are told together.
@@ -91,6 +91,7 @@ pub struct Parts {
     pub down: watch::Receiver<DownZones>,
     pub stopping: watch::Sender<bool>,
     pub problems: Problems,
+    pub access_log: (access_log::Sender, access_log::Handle),
 }
 
 struct Control {
@@ -109,6 +110,9 @@ struct Control {
     down: watch::Receiver<DownZones>,
     stopping: watch::Sender<bool>,
     problems: Problems,
+    /// for the workers; None once they have it
+    log_sender: Option<access_log::Sender>,
+    log: access_log::Handle,
     events: mpsc::UnboundedSender<Event>,
     connection: Option<Connection>,
     connections: u64,
@@ -143,6 +147,7 @@ pub async fn run(parts: Parts) -> Result<(), String> {
     let mut hang_up = signal(SignalKind::hangup())?;
 
     let (events, mut received) = mpsc::unbounded_channel();
+    let (log_sender, log) = parts.access_log;
     let (predecessor, inherited) = parts.predecessor.unzip();
     let was_empty = inherited.as_ref().is_none_or(Vec::is_empty);
     let mut health_changes = parts.health.subscribe();
@@ -161,6 +166,8 @@ pub async fn run(parts: Parts) -> Result<(), String> {
         down: parts.down,
         stopping: parts.stopping,
         problems: parts.problems,
+        log_sender: Some(log_sender),
+        log,
         events,
         connection: None,
         connections: 0,
@@ -387,7 +394,7 @@ impl Control {
         let workers = match &self.workers {
             Some(workers) => workers,
             None => {
-                let started = Workers::start(asked, self.counters.clone())
+                let started = Workers::start_logging(asked, self.counters.clone(), self.log_sender.take())
                     .map_err(|error| format!("cannot start worker threads: {error}"))?;
                 self.workers.insert(started)
             }

@@ -13,6 +13,7 @@ use elba_core::http1::head_may_have_ended;
 use elba_core::http1::request::MAX_HEAD;
 
 use super::decide::Decision;
+use super::logging::Draft;
 use super::state::{Config, Worker};
 use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
@@ -73,6 +74,13 @@ pub struct Connection<S> {
     pub(super) names: [Option<String>; 2],
     /// received and sent since the last count
     pub(super) bytes: u64,
+    /// received from the client, sent to it: since it connected
+    pub(super) received: u64,
+    pub(super) sent_total: u64,
+    /// the access log's name for the connection; 0 = none yet
+    pub(super) trace: u128,
+    /// the record of the request that is under way
+    pub(super) log: Option<Box<Draft>>,
     opened_ms: u64,
     open: Option<Open>,
     place: Option<(Rc<Config>, Place)>,
@@ -96,6 +104,10 @@ impl<S: ClientStream> Connection<S> {
             keep_until_ms: 0,
             names: [None, None],
             bytes: 0,
+            received: 0,
+            sent_total: 0,
+            trace: 0,
+            log: None,
             opened_ms,
             open: None,
             place: None,
@@ -129,6 +141,7 @@ impl<S: ClientStream> Connection<S> {
             self.timer.set_target(0);
             self.timer.set_fresh_until(0);
             self.count_bytes();
+            self.end_log();
             match next {
                 Next::Again if !self.worker.is_draining() => {}
                 Next::Linger => {
@@ -191,6 +204,7 @@ impl<S: ClientStream> Connection<S> {
                 Ok(Ok(count)) if count > 0 => {
                     self.timer.reset();
                     self.bytes += count as u64;
+                    self.received += count as u64;
                 }
                 Ok(_) => return None,
                 Err(Fired::Timeout) if !idle => return Some(self.refuse_unread(408)),
@@ -258,6 +272,7 @@ impl<S: ClientStream> Connection<S> {
             }
             self.sent += count;
             self.bytes += count as u64;
+            self.sent_total += count as u64;
             self.progress();
         }
         Poll::Ready(Ok(()))

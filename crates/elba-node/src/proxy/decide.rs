@@ -177,6 +177,14 @@ impl<S: ClientStream> Connection<S> {
         let (balancer, cells) = (&*runtime.balancer, &*runtime.cells);
         let listener = config.compiled.listener_at(place);
         let attributes = &balancer.attributes;
+        self.begin_log(
+            config,
+            place,
+            Some((head, bytes, used)),
+            target.as_ref().map(|target| target.whole),
+            host,
+            bytes.len(),
+        );
 
         let verdict = attributes.desync_mode.judge(head.classification);
         if head.classification.reason().is_some() {
@@ -234,8 +242,18 @@ impl<S: ClientStream> Connection<S> {
             fields: &head.fields,
         };
         let Some((rule, evaluated)) = listener.router.route(&facts) else {
+            self.note(|log| log.record.priority = Some(-1));
             return Err(self.error(worker, config, asked, input, 500));
         };
+        self.note(|log| {
+            log.record.priority = i32::try_from(rule.priority).ok();
+            log.record.actions = match &rule.action {
+                Action::Forward(_) => "forward",
+                Action::Fixed(_) => "fixed-response",
+                Action::Redirect(_) => "redirect",
+                Action::Impossible => "",
+            };
+        });
         if evaluated > 0 {
             cells.add(Balancer::RuleEvaluations, evaluated);
         }
@@ -266,6 +284,7 @@ impl<S: ClientStream> Connection<S> {
                     return Err(self.error(worker, config, asked, input, 507));
                 };
                 cells.add(Balancer::Redirect, 1);
+                self.note(|log| log.record.redirect = log.put(&location));
                 return Err(
                     self.answer(worker, config, asked, input, redirect.status, |answer, out| {
                         answer.push_redirect(out, redirect.status, &location);
@@ -279,9 +298,11 @@ impl<S: ClientStream> Connection<S> {
         } else {
             0
         };
-        let group = sticky_group(worker, runtime, forward, bytes, head)
+        let slot = sticky_group(worker, runtime, forward, bytes, head)
             .or_else(|| forward.choose(chosen))
-            .and_then(|to| to.slot)
+            .and_then(|to| to.slot);
+        self.note(|log| log.record.group = slot);
+        let group = slot
             .and_then(|slot| config.groups.get(slot as usize))
             .and_then(Option::as_ref);
         let Some(group) = group else {
@@ -300,6 +321,7 @@ impl<S: ClientStream> Connection<S> {
                 return Err(self.error(worker, config, asked, input, 500));
             }
         };
+        self.note(|log| log.rewritten(rewritten.0.as_deref(), rewritten.1.as_deref()));
         self.name_client(attributes.xff_client_port);
         let context = RequestContext {
             client: self.names[usize::from(attributes.xff_client_port)]
@@ -314,7 +336,10 @@ impl<S: ClientStream> Connection<S> {
             dns_name: &balancer.source.dns_name,
             rewritten_host: rewritten.1.as_deref(),
             target: rewritten.0.as_deref().unwrap_or(target.whole),
-            trace: worker.trace_seed(),
+            trace: self
+                .log
+                .as_ref()
+                .map_or_else(|| worker.trace_seed(), |log| log.seed),
             head_bytes: used,
         };
         push_request_head(&mut self.output, bytes, head, &context);
@@ -368,6 +393,10 @@ impl<S: ClientStream> Connection<S> {
             self.output = worker.buffers.output();
         }
         self.output.clear();
+        if let Some(place) = asked.place {
+            let waiting = self.input.len();
+            self.begin_log(&config, place, None, None, None, waiting);
+        }
         match self.error(&worker, &config, asked, &Input::default(), status) {
             Stop::Close => Decision::Close,
             Stop::Answered(next, _) => Decision::Answer(next),
@@ -416,6 +445,7 @@ impl<S: ClientStream> Connection<S> {
             extra: listener.map_or(&[], |listener| listener.response_headers.as_slice()),
         };
         push(&answer, &mut self.output);
+        self.note(|log| log.record.status = status);
         if let Some(place) = asked.place {
             config.balancers[place.load_balancer as usize]
                 .cells

@@ -258,6 +258,7 @@ impl<S: ClientStream> Connection<S> {
                 return self.fail(plan, status).await;
             };
             plan.chosen = chosen.index;
+            self.note(|log| log.record.target = Some(chosen.index));
             let target = plan.group.targets[chosen.index as usize].clone();
             let runtime = plan.config.balancers[plan.place.load_balancer as usize].clone();
             let group = &plan.group.group.source.arn;
@@ -293,6 +294,7 @@ impl<S: ClientStream> Connection<S> {
                 }
             };
 
+            self.note(|log| log.record.dispatched = Some(Instant::now()));
             let mut from_target = Input::default();
             let outcome = self
                 .attempt(&mut plan, &mut upstream, &mut from_target, &cells)
@@ -346,6 +348,7 @@ impl<S: ClientStream> Connection<S> {
                             // nobody is there to be told; counted as the log would say
                             let status = if plan.upload.is_finished { 460 } else { 400 };
                             runtime.cells.add_answer(status);
+                            self.note(|log| log.record.status = status);
                             Next::Close
                         }
                         _ => self.fail(plan, 502).await,
@@ -381,7 +384,10 @@ impl<S: ClientStream> Connection<S> {
                     return Poll::Ready(false);
                 }
                 match ready!(Pin::new(&mut self.stream).poll_write(context, &CONTINUE[sent..])) {
-                    Ok(count) if count > 0 => sent += count,
+                    Ok(count) if count > 0 => {
+                        sent += count;
+                        self.sent_total += count as u64;
+                    }
                     _ => return Poll::Ready(false),
                 }
             }
@@ -476,6 +482,7 @@ impl<S: ClientStream> Connection<S> {
                 {
                     Poll::Ready(Ok(count)) if count > 0 => {
                         self.bytes += count as u64;
+                        self.received += count as u64;
                     }
                     Poll::Ready(_) => return Poll::Ready(Outcome::ClientGone),
                     Poll::Pending => break,
@@ -509,6 +516,10 @@ impl<S: ClientStream> Connection<S> {
                     match head.status {
                         101 if plan.is_websocket => {
                             cells.add_answer(101);
+                            self.note(|log| {
+                                log.record.is_websocket = true;
+                                log.answered(101);
+                            });
                             self.put_head(&worker, plan, from_target.bytes(), head, HeadForm::UPGRADE);
                             from_target.consume(used);
                             return Poll::Ready(Outcome::Upgraded);
@@ -526,6 +537,7 @@ impl<S: ClientStream> Connection<S> {
                         }
                         status => {
                             cells.add_answer(status);
+                            self.note(|log| log.answered(status));
                             if let Some(began) = began {
                                 cells.add_response_time(began.elapsed().as_micros() as u64);
                             }
@@ -749,6 +761,7 @@ impl<S: ClientStream> Connection<S> {
             {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.bytes += count as u64;
+                    self.received += count as u64;
                     self.progress();
                 }
                 Poll::Ready(_) => return Poll::Ready(Err(UploadError::Client)),
@@ -794,6 +807,7 @@ impl<S: ClientStream> Connection<S> {
                     _ => return Poll::Ready(Err(DownloadError::Client)),
                 };
                 self.bytes += count as u64;
+                self.sent_total += count as u64;
                 self.progress();
                 let from_output = count.min(ahead);
                 self.sent += from_output;
@@ -840,6 +854,7 @@ impl<S: ClientStream> Connection<S> {
         plan.config.balancers[plan.place.load_balancer as usize]
             .cells
             .add_answer(status);
+        self.note(|log| log.failed(status));
         let date = worker.date();
         self.output.clear();
         Answer {

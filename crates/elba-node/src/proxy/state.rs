@@ -14,6 +14,8 @@ use elba_core::http1::date::http_date;
 use elba_core::http1::request::RequestHead;
 use elba_core::http1::response::ResponseHead;
 
+use super::logging::Log;
+use crate::access_log;
 use crate::buffers::Buffers;
 use crate::counters::{BalancerCells, Counters};
 use crate::pool::TargetRuntime;
@@ -55,6 +57,7 @@ pub struct Worker {
     pub timers: Rc<Timers>,
     pub buffers: Buffers,
     pub scratch: RefCell<Scratch>,
+    pub log: Log,
     config: RefCell<Rc<Config>>,
     now_ms: Cell<u64>,
     epoch_seconds: Cell<u64>,
@@ -66,12 +69,23 @@ pub struct Worker {
 impl Worker {
     /// `seed` differs from worker to worker and from start to start.
     pub fn new(index: usize, counters: Arc<Counters>, seed: u64) -> Worker {
+        Worker::logging(index, counters, seed, None)
+    }
+
+    /// As `new`, with a place for access log records.
+    pub fn logging(
+        index: usize,
+        counters: Arc<Counters>,
+        seed: u64,
+        log: Option<access_log::Sender>,
+    ) -> Worker {
         let worker = Worker {
             index,
             counters,
             timers: Rc::default(),
             buffers: Buffers::default(),
             scratch: RefCell::default(),
+            log: Log::new(log),
             config: RefCell::new(Rc::new(Config {
                 compiled: Arc::new(Compiled::empty()),
                 balancers: Vec::new(),
@@ -153,6 +167,7 @@ impl Worker {
             *self.date.borrow_mut() = Rc::from(http_date(epoch));
         }
         self.timers.sweep(now);
+        self.log.flush();
     }
 
     /// Closes pooled connections that the targets have closed, or that nobody used for the idle time-out.

@@ -25,6 +25,8 @@ impl<S: ClientStream> Connection<S> {
     pub(super) async fn tunnel(&mut self, upstream: &mut Upstream, from_target: &mut Input) {
         self.timer.reset();
         self.progress();
+        // counted again as it is passed on
+        self.received = self.received.wrapping_sub(self.input.len() as u64);
         let (mut up, mut down) = (Way::Open, Way::Open);
         let worker = self.worker.clone();
         poll_fn(|context| {
@@ -57,6 +59,8 @@ impl<S: ClientStream> Connection<S> {
                 (Ok(moved_up), Ok(moved_down)) => {
                     if moved_up + moved_down > 0 {
                         self.bytes += moved_up + moved_down;
+                        self.received = self.received.wrapping_add(moved_up);
+                        self.sent_total += moved_down;
                         self.count_bytes();
                         self.progress();
                     }
@@ -69,6 +73,7 @@ impl<S: ClientStream> Connection<S> {
             }
         })
         .await;
+        self.received = self.received.wrapping_add(self.input.len() as u64);
     }
 }
 

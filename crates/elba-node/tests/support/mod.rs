@@ -52,8 +52,17 @@ impl Node {
     }
 
     pub fn start_as(snapshot: protocol::Snapshot, count: usize, serves: Serves) -> Node {
+        Node::start_logging(snapshot, count, serves, None)
+    }
+
+    pub fn start_logging(
+        snapshot: protocol::Snapshot,
+        count: usize,
+        serves: Serves,
+        log: Option<elba_node::access_log::Sender>,
+    ) -> Node {
         let counters = Counters::new();
-        let workers = Workers::start(count, counters.clone()).unwrap();
+        let workers = Workers::start_logging(count, counters.clone(), log).unwrap();
         let first = listening("127.0.0.1:0".parse().unwrap());
         let address = first.local_addr().unwrap();
         let mut listeners = vec![first];

@@ -1,0 +1,504 @@
+//! The access log's thread: takes the workers' records, formats them, and keeps for each load balancer a compressed
+//! file, which goes into its bucket's folder every five clock minutes, and an uncompressed tail of bounded size for
+//! those who watch. The workers never wait for it: what does not fit into its queue is dropped and counted.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use elba_core::access_log::{push_line, root, FileName, Line};
+use elba_core::compile::{AccessLog, Compiled, LoadBalancer};
+use elba_core::http1::request::Version;
+use elba_core::protocol::NodeClock;
+use flate2::write::GzEncoder;
+use flate2::Compression;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::problems::Problems;
+use crate::proxy::logging::{Batch, Record};
+use crate::{clock, log};
+
+/// Batches that wait at most, of all workers together.
+const QUEUE: usize = 256;
+/// Clock seconds that one file covers.
+const INTERVAL: u64 = 300;
+/// How often the thread looks for ended intervals and new load balancers when nothing is logged.
+const LOOK: Duration = Duration::from_millis(200);
+/// A tail longer than this becomes `.1`, which replaces the one before.
+const TAIL_BYTES: u64 = 8 << 20;
+
+/// Where workers send their records.
+#[derive(Clone)]
+pub struct Sender {
+    queue: SyncSender<Batch>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Sender {
+    /// Never waits.
+    pub fn send(&self, batch: Batch) {
+        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = self.queue.try_send(batch)
+        {
+            self.dropped.fetch_add(batch.records.len() as u64, Relaxed);
+        }
+    }
+}
+
+/// The running thread.
+pub struct Handle {
+    done: Receiver<()>,
+}
+
+impl Handle {
+    /// Waits until all is written, which it is once every sender has been dropped.
+    pub fn wait(&self, limit: Duration) {
+        // ends with the thread: nothing is ever sent
+        let _ = self.done.recv_timeout(limit);
+    }
+}
+
+/// Starts the thread. `folder`: the node's own, for tails and unfinished files.
+///
+/// # Errors
+/// The system refuses a thread.
+pub fn start(
+    folder: &Path,
+    compiled: watch::Receiver<Arc<Compiled>>,
+    problems: Problems,
+) -> io::Result<(Sender, Handle)> {
+    let (queue, batches) = sync_channel(QUEUE);
+    let (alive, done) = sync_channel::<()>(1);
+    let dropped = Arc::new(AtomicU64::new(0));
+    let mut logger = Logger {
+        folder: folder.join("access"),
+        compiled,
+        files: HashMap::new(),
+        tested: Vec::new(),
+        seen_version: None,
+        dropped: dropped.clone(),
+        dropped_told: 0,
+        problems,
+        line: Vec::new(),
+        target: String::new(),
+    };
+    std::thread::Builder::new()
+        .name("elba-access-log".into())
+        .spawn(move || {
+            logger.run(&batches);
+            drop(alive);
+        })?;
+    Ok((Sender { queue, dropped }, Handle { done }))
+}
+
+/// The log of one load balancer.
+struct Log {
+    balancer: Arc<LoadBalancer>,
+    /// number of the interval, counted from the epoch
+    interval: u64,
+    part: Option<(PathBuf, GzEncoder<BufWriter<File>>)>,
+    tail: Option<(File, u64)>,
+    tail_path: PathBuf,
+    /// formatted, not yet written
+    lines: Vec<u8>,
+}
+
+struct Logger {
+    folder: PathBuf,
+    compiled: watch::Receiver<Arc<Compiled>>,
+    /// by ARN
+    files: HashMap<String, Log>,
+    /// places whose test object is there
+    tested: Vec<AccessLog>,
+    seen_version: Option<Arc<Compiled>>,
+    dropped: Arc<AtomicU64>,
+    dropped_told: u64,
+    problems: Problems,
+    line: Vec<u8>,
+    target: String,
+}
+
+/// World time as clock time, both in seconds since the epoch.
+fn to_clock(clock: &NodeClock, world: f64) -> f64 {
+    clock.origin + (world - clock.origin) * clock.scale
+}
+
+fn micros(seconds: f64) -> u64 {
+    (seconds.max(0.0) * 1e6) as u64
+}
+
+/// The path without what would lead out of where it is put.
+fn inside(path: &str) -> PathBuf {
+    Path::new(path)
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_)))
+        .collect()
+}
+
+fn random_name() -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut bytes = [0u8; 8];
+    // SAFETY: the pointer and length are those of `bytes`. Without random bytes the name is only less unique.
+    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    bytes
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(byte & 31)]))
+        .collect()
+}
+
+impl Logger {
+    fn run(&mut self, batches: &Receiver<Batch>) {
+        self.remove_leftovers();
+        loop {
+            let received = batches.recv_timeout(LOOK);
+            let ended = matches!(received, Err(RecvTimeoutError::Disconnected));
+            if let Ok(batch) = received {
+                self.rotate(false);
+                self.take(&batch);
+                // what else waits is written in one go
+                for batch in batches.try_iter().take(QUEUE) {
+                    self.take(&batch);
+                }
+                self.write();
+            }
+            self.rotate(ended);
+            self.look_at_config();
+            self.tell_dropped();
+            if ended {
+                return;
+            }
+        }
+    }
+
+    /// Unfinished files of a process that is no more.
+    fn remove_leftovers(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let pid = name.strip_suffix(".part").and_then(|name| name.split('.').next());
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn tell_dropped(&mut self) {
+        let dropped = self.dropped.load(Relaxed);
+        if dropped > self.dropped_told {
+            log::warning(
+                "access_log_records_dropped",
+                json!({"count": dropped - self.dropped_told}),
+            );
+            self.dropped_told = dropped;
+        }
+    }
+
+    fn result(&self, what: &str, result: io::Result<()>) {
+        let key = format!("access_log.{what}");
+        match result {
+            Ok(()) => {
+                self.problems.clear(&key);
+            }
+            Err(error) => {
+                let text = format!("the access log cannot be written: {error}");
+                if self.problems.set(&key, text.clone()) {
+                    log::error("access_log_failed", json!({"what": what, "reason": text}));
+                }
+            }
+        }
+    }
+
+    /// Load balancers that log get their test object; those that do not any more, or are gone, their last file.
+    fn look_at_config(&mut self) {
+        let compiled = self.compiled.borrow().clone();
+        let is_seen = self
+            .seen_version
+            .as_ref()
+            .is_some_and(|seen| Arc::ptr_eq(seen, &compiled));
+        if is_seen {
+            return;
+        }
+        for balancer in &compiled.load_balancers {
+            let Some(place) = &balancer.attributes.access_log else {
+                continue;
+            };
+            if !self.tested.contains(place) && !compiled.node.log_directory.is_empty() {
+                let result = put_test_object(&compiled, balancer, place);
+                let is_there = result.is_ok();
+                self.result("test_object", result);
+                if is_there {
+                    self.tested.push(place.clone());
+                }
+            }
+        }
+        self.seen_version = Some(compiled);
+    }
+
+    fn take(&mut self, batch: &Batch) {
+        let compiled = &batch.compiled;
+        let clock = &compiled.node.clock;
+        let (now, world) = (Instant::now(), clock::world_now());
+        let interval = to_clock(clock, world).max(0.0) as u64 / INTERVAL;
+        let at = |instant: Instant| {
+            micros(to_clock(
+                clock,
+                world - now.saturating_duration_since(instant).as_secs_f64(),
+            ))
+        };
+        for record in &batch.records {
+            let balancer = compiled.load_balancer_at(record.place);
+            self.line.clear();
+            self.target.clear();
+            format_record(&mut self.line, &mut self.target, batch, record, at);
+            let arn = balancer.source.arn.as_str();
+            if !self.files.contains_key(arn) {
+                let name = balancer.source.resource_id.trim_start_matches("app/");
+                let tail_path = self.folder.join(format!("{}.log", name.replace('/', ".")));
+                let fresh = Log {
+                    balancer: balancer.clone(),
+                    interval,
+                    part: None,
+                    tail: None,
+                    tail_path,
+                    lines: Vec::new(),
+                };
+                self.files.insert(arn.to_owned(), fresh);
+            }
+            if let Some(log) = self.files.get_mut(arn) {
+                if !Arc::ptr_eq(&log.balancer, balancer) {
+                    log.balancer = balancer.clone();
+                }
+                log.lines.extend_from_slice(&self.line);
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        let has_buckets = !self.compiled.borrow().node.log_directory.is_empty();
+        let mut result = Ok(());
+        for log in self.files.values_mut().filter(|log| !log.lines.is_empty()) {
+            result = log.write(&self.folder, has_buckets).and(result);
+        }
+        self.result("write", result);
+    }
+
+    /// Publishes the files whose interval has ended, or all.
+    fn rotate(&mut self, all: bool) {
+        let compiled = self.compiled.borrow().clone();
+        let now = to_clock(&compiled.node.clock, clock::world_now()).max(0.0) as u64;
+        let mut result = Ok(());
+        let mut published = false;
+        self.files.retain(|arn, log| {
+            let known = compiled.load_balancer(arn);
+            let logs = known.is_some_and(|balancer| balancer.attributes.access_log.is_some());
+            if !all && logs && now / INTERVAL == log.interval {
+                return true;
+            }
+            published = true;
+            let end = (log.interval + 1) * INTERVAL;
+            let done = log.publish(&compiled, end.min(now));
+            if let Err(error) = done {
+                result = Err(error);
+            }
+            false
+        });
+        if published {
+            self.result("publish", result);
+        }
+    }
+}
+
+fn put_test_object(compiled: &Compiled, balancer: &LoadBalancer, place: &AccessLog) -> io::Result<()> {
+    let folder = Path::new(&compiled.node.log_directory)
+        .join(inside(&place.bucket))
+        .join(inside(&root(&place.prefix, &balancer.source.account)));
+    let path = folder.join("ELBAccessLogTestFile");
+    if path.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(&folder)?;
+    let now = to_clock(&compiled.node.clock, clock::world_now());
+    let (name, time) = (&balancer.source.name, clock::format_utc(now));
+    fs::write(path, format!("Enable AccessLog for ELB: {name} at {time}"))
+}
+
+impl Log {
+    fn write(&mut self, folder: &Path, has_buckets: bool) -> io::Result<()> {
+        let lines = std::mem::take(&mut self.lines);
+        let result = self.write_lines(folder, has_buckets, &lines);
+        self.lines = lines;
+        self.lines.clear();
+        result
+    }
+
+    fn write_lines(&mut self, folder: &Path, has_buckets: bool, lines: &[u8]) -> io::Result<()> {
+        if has_buckets {
+            if self.part.is_none() {
+                fs::create_dir_all(folder)?;
+                let path = folder.join(format!("{}.{}.part", std::process::id(), random_name()));
+                let file = BufWriter::with_capacity(64 * 1024, File::create(&path)?);
+                self.part = Some((path, GzEncoder::new(file, Compression::fast())));
+            }
+            if let Some((_, part)) = &mut self.part {
+                part.write_all(lines)?;
+            }
+        }
+        let (tail, length) = match &mut self.tail {
+            Some(tail) => tail,
+            None => {
+                fs::create_dir_all(folder)?;
+                let file = OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(&self.tail_path)?;
+                let length = file.metadata()?.len();
+                self.tail.insert((file, length))
+            }
+        };
+        tail.write_all(lines)?;
+        *length += lines.len() as u64;
+        if *length > TAIL_BYTES {
+            self.tail = None;
+            fs::rename(&self.tail_path, self.tail_path.with_extension("log.1"))?;
+        }
+        Ok(())
+    }
+
+    /// Moves the compressed file to its bucket's folder. `end`: clock seconds.
+    fn publish(&mut self, compiled: &Compiled, end: u64) -> io::Result<()> {
+        let Some((part, encoder)) = self.part.take() else {
+            return Ok(());
+        };
+        encoder.finish()?.flush()?;
+        let Some(place) = &self.balancer.attributes.access_log else {
+            return fs::remove_file(part);
+        };
+        let source = &self.balancer.source;
+        let address = self.balancer.address_in(&compiled.node.zone);
+        let key = FileName {
+            prefix: &place.prefix,
+            account: &source.account,
+            region: &compiled.node.region,
+            load_balancer: &source.resource_id,
+            end,
+            address: &address.map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string()),
+            random: &random_name(),
+        }
+        .key();
+        let path = Path::new(&compiled.node.log_directory)
+            .join(inside(&place.bucket))
+            .join(inside(&key));
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        if fs::rename(&part, &path).is_err() {
+            // another file system
+            let half = path.with_extension("half");
+            fs::copy(&part, &half)?;
+            fs::rename(&half, &path)?;
+            fs::remove_file(&part)?;
+        }
+        Ok(())
+    }
+}
+
+/// Appends the line of a record; `target` is room for its target's name.
+fn format_record(
+    out: &mut Vec<u8>,
+    target: &mut String,
+    batch: &Batch,
+    record: &Record,
+    at: impl Fn(Instant) -> u64,
+) {
+    let compiled = &batch.compiled;
+    let text = &batch.text;
+    let balancer = compiled.load_balancer_at(record.place);
+    let listener = compiled.listener_at(record.place);
+    let group = record.group.and_then(|slot| compiled.group_in_slot(slot));
+    let chosen = group
+        .zip(record.target)
+        .and_then(|(group, index)| group.targets.get(index as usize));
+    if let Some(chosen) = chosen {
+        // the private address, as far as it is known; the port is the traffic's, not the health check's
+        let private = chosen.source.host_header.as_str();
+        match private.rsplit_once(':') {
+            Some((address, _)) => target.push_str(address),
+            None if private.is_empty() => target.push_str(&chosen.source.address),
+            None => target.push_str(private),
+        }
+        target.push(':');
+        target.push_str(&chosen.source.port.to_string());
+    }
+    let between =
+        |from: Instant, to: Instant| to.saturating_duration_since(from).as_micros().min(1 << 60) as u64;
+    let was_answered = record.target_status != 0;
+    // what the target or its silence spoilt has no times; a client that left has the one that had passed
+    let has_request_time = was_answered || matches!(record.status, 400 | 408 | 460);
+    let request_time = record
+        .dispatched
+        .filter(|_| has_request_time)
+        .map(|dispatched| between(record.created, dispatched));
+    let target_time = record
+        .dispatched
+        .zip(record.answered)
+        .filter(|_| was_answered)
+        .map(|(dispatched, answered)| between(dispatched, answered));
+    let is_tls = listener.protocol == "HTTPS";
+    let kind = match (record.is_websocket, is_tls) {
+        (false, false) => "http",
+        (false, true) => "https",
+        (true, false) => "ws",
+        (true, true) => "wss",
+    };
+    let line = Line {
+        kind,
+        time: at(record.ended),
+        created: at(record.created),
+        load_balancer: &balancer.source.resource_id,
+        client: record.client,
+        target: (!target.is_empty()).then_some(target.as_str()),
+        request_time,
+        target_time,
+        // the head of a response goes on in the same step in which it came
+        response_time: target_time.map(|_| 0),
+        status: (record.status != 0).then_some(record.status),
+        target_status: was_answered.then_some(record.target_status),
+        received_bytes: record.received,
+        sent_bytes: record.sent,
+        method: record.method.of(text),
+        scheme: kind,
+        host: record.host.of(text),
+        port: listener.port,
+        uri: record.uri.of(text),
+        version: match record.version {
+            Version::Http09 => "HTTP/0.9",
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        },
+        user_agent: record.agent.of(text),
+        ssl_cipher: "",
+        ssl_protocol: "",
+        target_group_arn: group.map_or("", |group| group.source.arn.as_str()),
+        trace_id: record.trace.of(text),
+        domain_name: b"",
+        certificate_arn: "",
+        rule_priority: record.priority,
+        actions: record.actions,
+        redirect_url: record.redirect.of(text),
+        error_reason: "",
+        classification: record.classification.reason(),
+        connection_trace: record.connection_trace,
+        transformed_host: record.new_host.of(text),
+        transformed_uri: record.new_uri.of(text),
+        transform_status: record.transform_status,
+    };
+    push_line(out, &line);
+}
