@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from elba.cli.locks import holder
+from elba.config import Home
 from elba.errors import UserError
 
 FIRST_OCTET = 16
@@ -57,7 +59,7 @@ def _claim(first: int, directory: Path) -> bool:
     with os.fdopen(descriptor, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         owner = file.read().strip()
-        if owner and owner != str(directory) and Path(owner).is_dir() and _runs(owner):
+        if owner and owner != str(directory) and Path(owner).is_dir() and _in_use(Home(Path(owner))):
             return False
         file.seek(0)
         file.truncate()
@@ -65,8 +67,12 @@ def _claim(first: int, directory: Path) -> bool:
     return True
 
 
-def _runs(directory: str) -> bool:
-    """Whether any process was started with `directory` (or what is in it) on its command line."""
+def _in_use(home: Home) -> bool:
+    """Whether a control plane runs from `home`, or one of its zone nodes or instances: those name it on their command
+    lines, a control plane need not (`ELBA_DATA_DIR`)."""
+    if holder(home.lock_file) is not None:
+        return True
+    directory = str(home.directory)
     for process in psutil.process_iter(["cmdline"]):
         for argument in process.info["cmdline"] or ():
             if argument == directory or argument.startswith(directory + "/"):
