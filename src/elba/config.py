@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `first_slice`..`last_slice`: second octets of the 127.0.0.0/8 addresses its VPCs may use.
     `clock_origin`: world time at which its clock equalled the world's (0 = not started yet).
+    `sns_endpoints`: "loopback": SNS contacts web endpoints on this machine only; "any": on all.
     `auth`: "verify" checks signatures against known keys, "open" takes any key.
     """
 
@@ -48,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node_workers: int = 0
     log_level: str = "INFO"
     clock_origin: float = 0.0
+    sns_endpoints: str = "loopback"
 
     @property
     def endpoint(self) -> str:

@@ -112,6 +112,11 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option(
     "--auth", type=click.Choice(["verify", "open"]), help="verify: signatures are checked. open: any key works."
 )
+@click.option(
+    "--sns-endpoints",
+    type=click.Choice(["loopback", "any"]),
+    help="Web endpoints that SNS may contact: those on this machine, or all.  [default: loopback]",
+)
 @click.option("--node-workers", type=click.IntRange(0, 256), help="Worker threads per zone node; 0 = one per core.")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]))
 @click.pass_obj
