@@ -48,7 +48,8 @@ class Candidate:
 class Terms:
     """What the group says. `template_id`: its current launch template ("" for a launch configuration group).
 
-    `surplus`: of a mixed group, which purchase option has more than its share: "spot", "on-demand" or "".
+    `surplus`: of a mixed group, which purchase option has more than its share: "spot", "on-demand" or "". It comes
+    before zones, but not while `rebalancing`, which would else undo itself for ever.
     """
 
     zones: Sequence[str]
@@ -56,6 +57,7 @@ class Terms:
     template_id: str = ""
     surplus: str = ""
     mixed: bool = False
+    rebalancing: bool = False
 
 
 Filter = Callable[[list[Candidate], Terms, float], list[Candidate]]
@@ -118,6 +120,11 @@ FILTERS: Mapping[str, Filter] = {
 }
 
 
+def _of_surplus(pool: list[Candidate], terms: Terms) -> list[Candidate]:
+    """Those of the purchase option that has more than its share, if there are any."""
+    return [c for c in pool if terms.surplus and c.spot == (terms.surplus == "spot")] or pool
+
+
 def pick(members: Iterable[Candidate], terms: Terms, now: float, chance: random.Random) -> Candidate | None:
     """The next one to go, or None if all that are left are protected.
 
@@ -130,9 +137,8 @@ def pick(members: Iterable[Candidate], terms: Terms, now: float, chance: random.
         pool = [c for c in members if not c.in_service and not c.protected]
     if not pool:
         return None
-    if terms.surplus:
-        of_option = [c for c in pool if c.spot == (terms.surplus == "spot")]
-        pool = of_option or pool
+    if not terms.rebalancing:
+        pool = _of_surplus(pool, terms)
     stranded = [c for c in pool if c.zone not in terms.zones]
     if stranded:
         pool = stranded
@@ -144,6 +150,7 @@ def pick(members: Iterable[Candidate], terms: Terms, now: float, chance: random.
         if len(set(counts.values())) > 1:
             fullest = max(counts[c.zone] for c in pool)
             pool = [c for c in pool if counts[c.zone] == fullest]
+    pool = _of_surplus(pool, terms)
     for policy in terms.policies:
         if len(pool) == 1:
             break

@@ -129,6 +129,16 @@ def test_a_surplus_of_spot_comes_before_zones() -> None:
     assert chosen(members, surplus="spot", mixed=True) == "spot"
 
 
+def test_while_rebalancing_zones_come_before_a_surplus() -> None:
+    """Else the instance just launched into the low zone goes again, and so on for ever."""
+    members = [member("new", "a", spot=True), member("old", "b"), member("older", "b")]
+    assert chosen(members, surplus="spot", mixed=True, rebalancing=True) in ("old", "older")
+    stranded = [member("new", "a", spot=True), member("left", "gone")]
+    assert chosen(stranded, surplus="spot", mixed=True, rebalancing=True) == "left"
+    fullest = [*members, member("spot", "b", spot=True)]
+    assert chosen(fullest, surplus="spot", mixed=True, rebalancing=True) == "spot"
+
+
 @pytest.mark.parametrize(
     ("observed", "checks", "grace", "reason", "again"),
     [

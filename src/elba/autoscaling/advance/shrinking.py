@@ -120,6 +120,7 @@ def terms(turn: Turn, members: list[Member]) -> Terms:
         template_id=launch_source.current_template(turn.tx, turn.call, group),
         surplus=surplus,
         mixed=policy is not None,
+        rebalancing=turn.shrink_reason == "rebalance",
     )
 
 
