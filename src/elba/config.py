@@ -83,6 +83,7 @@ class Home:
         self.directory = directory
         self.settings_file = directory / "settings.json"
         self.root_key_file = directory / "root-key.json"
+        self.functions_secret_file = directory / "functions-secret"
         self.lock_file = directory / "control-plane.lock"
         self.log_file = directory / "control-plane.log"
         self.store_file = directory / "store.db"
@@ -112,6 +113,14 @@ class Home:
 
     def write_settings(self, settings: Settings) -> None:
         _write_private(self.settings_file, json.dumps(msgspec.to_builtins(settings), indent=2))
+
+    def functions_secret(self) -> str:
+        """What zone nodes' secrets for invoking functions are made of; made at first use."""
+        try:
+            return self.functions_secret_file.read_text()
+        except FileNotFoundError:
+            _write_private(self.functions_secret_file, secrets.token_hex(32))
+            return self.functions_secret_file.read_text()
 
     def root_key(self, account: str = DEFAULT_ACCOUNT) -> RootKey:
         """The root key, made at first use."""

@@ -11,6 +11,7 @@ from elba.call import Answer, Call, Request
 from elba.clock import Clock
 from elba.datapoints import MetricSink
 from elba.errors import ApiError
+from elba.lambda_.interface import Functions
 from elba.store.interface import Store, Transaction, View
 
 Command = Callable[[Transaction, Call, Request], Answer]
@@ -26,11 +27,13 @@ class Console(Protocol):
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What operations may reach besides the store. `metrics` is CloudWatch's series engine (its own
-    operations know its full type); `settings` are those of the running server that answers depend on."""
+    operations know its full type); `settings` are those of the running server that answers depend on; `functions`
+    keeps and runs Lambda functions."""
 
     metrics: MetricSink
     console: Console
     settings: Mapping[str, str] = field(default_factory=dict)
+    functions: Functions | None = None
     buckets: Buckets = field(default_factory=MemoryBuckets)
 
 

@@ -14,6 +14,7 @@ from elba.compute.interface import Provider
 from elba.dataplane.interface import Nodes
 from elba.datapoints import MetricSink
 from elba.ids import IdSource
+from elba.lambda_.interface import Functions
 from elba.store.interface import Store
 
 
@@ -28,3 +29,4 @@ class Parts:
     nodes: Nodes
     metrics: MetricSink
     settings: Mapping[str, str] = field(default_factory=dict)
+    functions: Functions | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 
 from elba.clock import RealClock
 from elba.cloudwatch.series import SeriesEngine
@@ -11,6 +12,7 @@ from elba.config import Home, Settings
 from elba.dataplane.nodes import NodeFleet
 from elba.ec2.resources import AddressPool
 from elba.ids import IdSource
+from elba.lambda_.runtime.pool import WorkerPool
 from elba.parts import Parts
 from elba.store import Store
 from elba.store.kinds import kinds
@@ -24,7 +26,11 @@ def provider_at(home: Home, _settings: Settings) -> ProcessProvider:
 
 def fleet_at(home: Home, settings: Settings) -> NodeFleet:
     """The zone nodes of `home`; adopts those that run."""
-    return NodeFleet(settings.mapping(home.directory), RealClock(settings.time_scale, settings.clock_origin))
+    return NodeFleet(_mapping(home, settings), RealClock(settings.time_scale, settings.clock_origin))
+
+
+def _mapping(home: Home, settings: Settings) -> Mapping[str, str]:
+    return {**settings.mapping(home.directory), "functions_secret": home.functions_secret()}
 
 
 async def real_parts(home: Home, settings: Settings, stack: contextlib.AsyncExitStack) -> Parts:
@@ -50,6 +56,8 @@ async def real_parts(home: Home, settings: Settings, stack: contextlib.AsyncExit
     stack.push_async_callback(provider.close)
     nodes = fleet_at(home, settings)
     stack.push_async_callback(nodes.close)
+    functions = WorkerPool(home.directory / "lambda", endpoint=settings.endpoint)
+    stack.push_async_callback(functions.close)
     return Parts(
         store=store,
         clock=clock,
@@ -57,5 +65,6 @@ async def real_parts(home: Home, settings: Settings, stack: contextlib.AsyncExit
         provider=provider,
         nodes=nodes,
         metrics=metrics,
-        settings=settings.mapping(home.directory),
+        settings=_mapping(home, settings),
+        functions=functions,
     )

@@ -43,6 +43,7 @@ async def run(home: Home, settings: Settings, console: Console) -> None:
             metrics=parts.metrics,
             console=parts.provider,
             settings=parts.settings,
+            functions=parts.functions,
             buckets=DirectoryBuckets(home.buckets_directory),
         )
         app = build_app(parts.store, parts.clock, ports, settings, root_key=root_key, ids=parts.ids)

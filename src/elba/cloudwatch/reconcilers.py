@@ -196,7 +196,6 @@ def _watched(composite: CompositeAlarm) -> list[str]:
 
 
 NOT_BUILT = {
-    "lambda": "Lambda is not part of this Elba",
     "ssm": "Systems Manager OpsItems are not part of this Elba",
     "aiops": "Investigations are not part of this Elba",
     "ssm-incidents": "Incident Manager is not part of this Elba",

@@ -282,6 +282,9 @@ def compile_target(view: View, group: TargetGroup, target: Target) -> protocol.T
     elif group.target_type == "ip":
         address, private, zone = _address_of_ip(view, group, target.target_id), target.target_id, ""
         zone = target.availability_zone
+    elif group.target_type == "lambda":
+        # A function is in every zone and has no address: the node asks the control plane to invoke it.
+        return protocol.Target(id=target.target_id, port=0, address="", state=state)
     else:
         return None
     health = view.get(TargetHealth, target.account, target.region, target.id)

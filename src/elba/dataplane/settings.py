@@ -9,13 +9,16 @@
 | front_door     | address that serves every listener's port, by Host header      | 127.0.0.1; empty = none       |
 | node_workers   | worker threads per node, 0 = one per core                      | 0                             |
 | first_slice    | second octet of 127.0.0.0/8 for the nodes' liveness addresses  | from the data directory's name |
-| log_directory  | where access logs go, a folder per bucket                      | `<data_dir>/logs`             |
+| endpoint, functions_secret | where nodes have functions invoked, and what their secrets are made of | none |
+| log_directory  | where access logs go, a folder per bucket                      | `<data_dir>/buckets`          |
 
 The clock's scale and origin are those of the control plane's own clock.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -55,6 +58,8 @@ class FleetSettings:
     clock: NodeClock
     first_slice: int
     log_directory: Path
+    functions_url: str = ""
+    functions_secret: str = ""
 
     @classmethod
     def read(cls, settings: Mapping[str, str], clock: Clock) -> FleetSettings:
@@ -70,7 +75,9 @@ class FleetSettings:
             clock=node_clock(clock),
             # Below the pool of VPC slices, so that it collides with no VPC of another Elba.
             first_slice=int(given) if given else 2 + zlib.crc32(str(directory).encode()) % 12,
-            log_directory=Path(settings.get("log_directory") or directory / "logs"),
+            log_directory=Path(settings.get("log_directory") or directory / "buckets"),
+            functions_url=f"{settings['endpoint']}/_elba/functions/" if settings.get("endpoint") else "",
+            functions_secret=settings.get("functions_secret", ""),
         )
 
     @property
@@ -91,6 +98,12 @@ class FleetSettings:
         third, fourth = divmod(number, 50)
         spread = zlib.crc32(str(self.data_directory).encode()) % 4
         return f"127.{self.first_slice}.{255 - third}.{fourth + 1 + 50 * spread}:{LIVENESS_PORT}"
+
+    def functions_secret_of(self, node_id: str) -> str:
+        """One node's secret for `/_elba/functions/` (`server.functions.node_secret` is the same)."""
+        if not self.functions_secret:
+            return ""
+        return hmac.new(self.functions_secret.encode(), node_id.encode(), hashlib.sha256).hexdigest()
 
     def node(self, place: Place) -> Node:
         """What the node at `place` is told of itself."""

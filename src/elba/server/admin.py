@@ -45,7 +45,7 @@ class Admin:
         """The answer, or None if the request is not for us."""
         if not request.path.startswith(PREFIX) and request.path != METRICS:
             return None
-        if not _is_local(request.client) or is_foreign(request.headers, self._runtime.settings.host):
+        if self.is_foreign(request):
             return _json(403, {"message": "Only clients on this machine may ask that."})
         if request.method not in ("GET", "HEAD"):
             return _json(405, {"message": f"{request.method} is not allowed here."})
@@ -64,6 +64,10 @@ class Admin:
         if request.path == TRUST_STORE_PATH:
             return _pem(content_at(self._runtime.store.view, request.query, self._runtime.clock.wall()))
         return _json(404, {"message": f"There is no {request.path}; try {PREFIX}health or {PREFIX}status."})
+
+    def is_foreign(self, request: HttpRequest) -> bool:
+        """Whether the request comes from another machine, or from a page of another site."""
+        return not _is_local(request.client) or is_foreign(request.headers, self._runtime.settings.host)
 
     def _metrics(self) -> HttpResponse:
         engine = self._runtime.ports.metrics

@@ -15,6 +15,8 @@ from elba.server.admin import Admin
 from elba.server.authenticate import authenticate
 from elba.server.dispatch import find_operation, first_use, invoke, parse, prepare
 from elba.server.exchange import Exchange, Runtime
+from elba.server.functions import PREFIX as FUNCTIONS
+from elba.server.functions import FunctionGate
 from elba.server.identify import identify
 from elba.server.keys import KnownKeys
 from elba.server.services import SERVED, FirstUseHook, Served, first_use_hooks
@@ -46,6 +48,7 @@ class App:
     def __init__(self, runtime: Runtime, mounts: Mapping[str, AsgiApp] | None = None) -> None:
         self.runtime = runtime
         self.admin = Admin(runtime)
+        self.functions = FunctionGate(runtime)
         self.mounts = dict(mounts or {})
 
     async def prepare(self, account: str, region: str) -> None:
@@ -54,6 +57,8 @@ class App:
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """The answer to one request. Raises nothing but cancellation."""
+        if request.path.startswith(FUNCTIONS) and not self.admin.is_foreign(request):
+            return await self.functions.answer(request)
         admin = self.admin.answer(request)
         if admin is not None:
             return admin

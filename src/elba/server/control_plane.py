@@ -12,6 +12,7 @@ import elba.autoscaling.reconcilers
 import elba.cloudwatch.reconcilers
 import elba.ec2.reconcilers
 import elba.elbv2.reconcilers
+import elba.lambda_.reconcilers
 import elba.sns.reconcilers
 import elba.sqs.reconcilers
 from elba.parts import Parts
@@ -26,6 +27,7 @@ SERVICES = (
     elba.elbv2.reconcilers,
     elba.autoscaling.reconcilers,
     elba.cloudwatch.reconcilers,
+    elba.lambda_.reconcilers,
     elba.sns.reconcilers,
     elba.sqs.reconcilers,
 )

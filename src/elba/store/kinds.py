@@ -14,6 +14,7 @@ RESOURCE_MODULES = (
     "elba.ec2.resources",
     "elba.elbv2.resources",
     "elba.iam.resources",
+    "elba.lambda_.resources",
     "elba.sns.resources",
     "elba.sqs.resources",
     "elba.ssm.resources",

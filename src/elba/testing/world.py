@@ -26,6 +26,7 @@ from elba.config import Settings
 from elba.context import Ports
 from elba.dataplane.fake import FakeNodes
 from elba.ids import IdSource
+from elba.lambda_.fake import FakeFunctions
 from elba.parts import Parts
 from elba.server.app import build_app
 from elba.server.control_plane import ControlPlane
@@ -67,6 +68,7 @@ class World:
         )
         self._engine = engine or MemoryEngine()
         self.metrics = SeriesEngine(self.clock)
+        self.functions = FakeFunctions()
         self.buckets = MemoryBuckets()
         self._clients: InProcess | None = None
         self._start()
@@ -89,12 +91,19 @@ class World:
             nodes=self.nodes,
             metrics=self.metrics,
             settings=settings,
+            functions=self.functions,
         )
         self.control_plane = self.loop.run(self._assemble())
         self.app = build_app(
             self.store,
             self.clock,
-            Ports(metrics=self.metrics, console=self.provider, settings=settings, buckets=self.buckets),
+            Ports(
+                metrics=self.metrics,
+                console=self.provider,
+                settings=settings,
+                buckets=self.buckets,
+                functions=self.functions,
+            ),
             self.settings,
             ids=self.ids,
         )

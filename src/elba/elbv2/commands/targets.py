@@ -19,6 +19,8 @@ from elba.elbv2.commands.usage import groups_of_load_balancer, require_target_qu
 from elba.elbv2.limits import LIMITS
 from elba.elbv2.resources import LoadBalancer, Target, TargetGroup, TargetHealth
 from elba.errors import ApiError
+from elba.lambda_.permissions import ELB, may_invoke, split_arn
+from elba.lambda_.resources import Alias, Function
 from elba.store.interface import Transaction, View
 
 _INSTANCE_ID = re.compile(r"i-[0-9a-f]{8}([0-9a-f]{9})?")
@@ -48,6 +50,26 @@ def require_target_ids(group: TargetGroup, ids: Iterable[str]) -> None:
                 raise validation_error(f"The IP address '{id_}' is not a valid IPv{version} address")
         if group.target_type == "lambda" and not _LAMBDA_ARN.fullmatch(id_):
             raise validation_error(f"Lambda function ARN '{id_}' is not valid")
+
+
+def _require_function(view: View, group: TargetGroup, arn: str) -> None:
+    """Raises: InvalidTarget, AccessDenied (the function's policy does not let the target group invoke it)."""
+    account, region, name, qualifier = split_arn(arn)
+    if (account, region) != (group.account, group.region) or not _has_version(view, account, region, name, qualifier):
+        raise ApiError("InvalidTarget", f"The Lambda function '{arn}' does not exist")
+    if not may_invoke(view, arn, ELB, group.id, group.account):
+        raise ApiError(
+            "AccessDenied",
+            f"elasticloadbalancing principal does not have permission to invoke {arn} from target group {group.id}",
+            403,
+        )
+
+
+def _has_version(view: View, account: str, region: str, name: str, qualifier: str) -> bool:
+    if qualifier in ("", "$LATEST"):
+        return view.get(Function, account, region, name) is not None
+    id_ = f"{name}:{qualifier}"
+    return view.get(Function, account, region, id_) is not None or view.get(Alias, account, region, id_) is not None
 
 
 def _require_instances(view: View, group: TargetGroup, ids: list[str]) -> None:
@@ -129,7 +151,8 @@ def _require_quota(view: View, group: TargetGroup, new: list[Target]) -> None:
 def register_targets(tx: Transaction, call: Call, request: Request) -> Answer:
     """Registers all of `targets` or none; registering one again changes nothing, and ends its draining.
 
-    Raises: TargetGroupNotFound, ValidationError, InvalidTarget, TooManyTargets, TooManyRegistrationsForTargetId.
+    Raises: TargetGroupNotFound, ValidationError, InvalidTarget, TooManyTargets, TooManyRegistrationsForTargetId,
+    AccessDenied (a function that does not let the group invoke it).
     """
     group = require_target_group(tx, call, request["target_group_arn"])
     entries = list(request["targets"])
@@ -140,13 +163,13 @@ def register_targets(tx: Transaction, call: Call, request: Request) -> Answer:
             raise validation_error("You cannot specify a port for a target of type 'lambda'")
         if len(ids) > 1 or any(t.target_id != ids[0] for t in targets_in_use(tx, group)):
             raise ApiError("TooManyTargets", "A target group of type 'lambda' can have only one target")
-        raise ApiError("InvalidTarget", f"The Lambda function '{ids[0]}' does not exist")
+        _require_function(tx, group, ids[0])
     if group.target_type == "instance":
         _require_instances(tx, group, ids)
     new: dict[str, Target] = {}
     for entry in entries:
         port = entry.get("port") or group.port or 0
-        if not 1 <= port <= 65535:
+        if group.target_type != "lambda" and not 1 <= port <= 65535:
             raise validation_error(f"Port '{port}' is not valid. Specify a value from 1 to 65535.")
         zone = _ip_zone(tx, group, entry) if group.target_type == "ip" else ""
         id_ = arns.target_id(group.id, entry["id"], port)
