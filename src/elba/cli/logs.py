@@ -1,13 +1,17 @@
-"""`elba logs`: what the control plane, a zone node or an instance has to say."""
+"""`elba logs`: what the control plane, a zone node or an instance has to say; and a load balancer's access log."""
 
 from __future__ import annotations
 
+import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
+from elba import access_log
 from elba.config import Home
 from elba.errors import UserError
 
@@ -40,35 +44,109 @@ def tail(path: Path, lines: int) -> list[str]:
         return file.read().decode(errors="replace").splitlines()[-lines:]
 
 
-def follow(path: Path) -> Iterator[str]:
-    """New lines as they come, over rotations of the file."""
-    file = path.open("rb")
-    file.seek(0, 2)
-    inode = path.stat().st_ino
+class Follower:
+    """New lines of a file as they come, over its rotations; it need not be there yet."""
+
+    def __init__(self, path: Path, from_start: bool = False) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._rest = b""
+        if path.exists() and not from_start:
+            self._file = path.open("rb")
+            self._file.seek(0, os.SEEK_END)
+
+    def lines(self) -> list[str]:
+        """What has come since the last call."""
+        found = self._read()
+        if self._is_rotated():
+            self.close()
+            self._file = self._path.open("rb")
+            found += self._read()
+        *lines, self._rest = (self._rest + found).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
+
+    def _read(self) -> bytes:
+        return self._file.read() if self._file else b""
+
+    def _is_rotated(self) -> bool:
+        if not self._path.exists():
+            return False
+        return self._file is None or self._path.stat().st_ino != os.fstat(self._file.fileno()).st_ino
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+
+def follow(paths: Callable[[], list[Path]]) -> Iterator[str]:
+    """New lines of all the files as they come; files that appear meanwhile are read from their beginning."""
+    followers = {path: Follower(path) for path in paths()}
     try:
         while True:
-            if line := file.readline():
-                yield line.decode(errors="replace").rstrip("\n")
-                continue
-            time.sleep(POLL_SECONDS)
-            if path.exists() and path.stat().st_ino != inode:
-                file.close()
-                file = path.open("rb")
-                inode = path.stat().st_ino
+            lines = [line for follower in followers.values() for line in follower.lines()]
+            yield from lines
+            if not lines:
+                time.sleep(POLL_SECONDS)
+            for path in paths():
+                if path not in followers:
+                    followers[path] = Follower(path, from_start=True)
     finally:
-        file.close()
+        for follower in followers.values():
+            follower.close()
+
+
+def access_files(home: Home, load_balancer: str) -> list[Path]:
+    """The live access log of the load balancer (name, or name.id) in every zone that has written one."""
+    nodes = home.directory / "nodes"
+    found = (
+        path for path in nodes.glob("*/access/*.log") if load_balancer in (path.stem, path.stem.rpartition(".")[0])
+    )
+    return sorted(found)
+
+
+def shown(line: str, as_json: bool) -> str:
+    """A line of an access log for people or, as JSON, for programs; as it is if it cannot be read."""
+    try:
+        fields = access_log.parse(line)
+    except access_log.BadLine:
+        return line
+    return json.dumps(fields) if as_json else access_log.summary(fields)
+
+
+def print_access_log(home: Home, name: str, lines: int, following: bool, as_json: bool) -> None:
+    """The newest lines over all zones in the order of time, then new ones as they come. Raises: UserError."""
+    files = access_files(home, name)
+    if not files and not following:
+        raise UserError(
+            f"no access log of a load balancer {name} is here",
+            "Set its attribute access_logs.s3.enabled (and .bucket), and send it a request.",
+        )
+    newest = [line for path in files for line in tail(path, lines)]
+    newest.sort(key=lambda line: line.split(" ", 2)[1:2])
+    for line in newest[-lines:] if lines else []:
+        click.echo(shown(line, as_json))
+    if following:
+        for line in follow(lambda: access_files(home, name)):
+            click.echo(shown(line, as_json))
 
 
 @click.command("logs")
 @click.argument("source", default="control-plane")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many lines from the end.")
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on as lines are added.")
+@click.option("--lb", "load_balancer", metavar="NAME", help="The access log of a load balancer, over all zones.")
+@click.option("--json", "as_json", is_flag=True, help="With --lb: one JSON object a line.")
 @click.pass_obj
-def command(home: Home, source: str, lines: int, following: bool) -> None:
-    """Print the log of the control plane, of a zone's node (us-east-1a) or of an instance (i-…)."""
+def command(home: Home, source: str, lines: int, following: bool, load_balancer: str | None, as_json: bool) -> None:
+    """Print the log of the control plane, of a zone's node (us-east-1a), of an instance (i-…), or a load balancer's
+    access log (--lb)."""
+    if load_balancer is not None:
+        print_access_log(home, load_balancer, lines, following, as_json)
+        return
     path = log_file(home, source)
     for line in tail(path, lines):
         click.echo(line)
     if following:
-        for line in follow(path):
+        for line in follow(lambda: [path]):
             click.echo(line)
