@@ -26,7 +26,7 @@ def test_a_node_knows_its_surroundings() -> None:
     node = read().node(Place("us-east-1", "us-east-1b"))
     assert (node.id, node.zone, node.region) == ("us-east-1b", "us-east-1b", "us-east-1")
     assert node.dns == ["127.0.0.1:4553", "127.0.0.1:4554"]
-    assert (node.front_door, node.workers, node.log_directory) == ("127.0.0.1", 2, "/var/elba/logs")
+    assert (node.front_door, node.workers, node.log_directory) == ("127.0.0.1", 2, "/var/elba/buckets")
     assert [peer.zone for peer in node.peers] == ["us-east-1a", "us-east-1c"]
 
 
