@@ -225,9 +225,10 @@ def get_server_certificate(view: View, call: Call, request: Request) -> Answer:
     return {
         "server_certificate": {
             "server_certificate_metadata": answers.server_certificate(certificate),
-            "certificate_body": certificate.certificate,
-            "certificate_chain": certificate.chain or None,
-            "tags": tag_list(certificate.tags),
+            # Without the last line's end, as IAM has it: Terraform compares to the byte.
+            "certificate_body": certificate.certificate.rstrip(),
+            "certificate_chain": certificate.chain.rstrip() or None,
+            "tags": tag_list(certificate.tags) or None,
         }
     }
 

@@ -370,7 +370,8 @@ def test_server_certificates(site: Site) -> None:
     assert made["ServerCertificateMetadata"]["Arn"] == ("arn:aws:iam::000000000000:server-certificate/cloudfront/web")
     assert made["ServerCertificateMetadata"]["Expiration"] == leaf.certificate.not_valid_after_utc
     shown = iam.get_server_certificate(ServerCertificateName="web")["ServerCertificate"]
-    assert shown["CertificateBody"].encode() == leaf.pem and shown["CertificateChain"].encode() == root.pem
+    assert shown["CertificateBody"].encode() == leaf.pem.rstrip()
+    assert shown["CertificateChain"].encode() == root.pem.rstrip()
     assert "PRIVATE" not in str(shown)
     iam.tag_server_certificate(ServerCertificateName="web", Tags=[{"Key": "c", "Value": "d"}])
     iam.untag_server_certificate(ServerCertificateName="web", TagKeys=["a"])
