@@ -2,7 +2,8 @@
 
 Each proxy runs alone on one core, wrk and a one-worker nginx origin on another; rounds are interleaved, so that
 what else the machine does hits all alike. CPU time is the kernel's own count for all threads of the proxy. On a
-busy machine look at the minima and at the ratios; for a guard that repeats exactly see `instructions.py`.
+busy machine look at the minima and at the ratios; for a guard that repeats exactly see `instructions.py`. The node
+runs twice, without an access log and with one (`elba-node+log`); `path` is the CPU time of its worker threads alone.
 
     python benchmarks/proxy/run.py --node target/release/elba-node --rounds 5 --json result.json
 
@@ -75,6 +76,7 @@ class Round:
     requests: int
     cpu_micros: float
     user_micros: float
+    path_micros: float
     requests_per_second: float
     p99_millis: float
 
@@ -95,6 +97,7 @@ class Result:
             "cpu_micros_min": round(min(cpu), 2),
             "cpu_micros_median": round(statistics.median(cpu), 2),
             "user_micros_min": round(min(one.user_micros for one in self.rounds), 2),
+            "path_micros_min": round(min(one.path_micros for one in self.rounds), 2),
             "requests_per_second_max": round(max(one.requests_per_second for one in self.rounds)),
             "p99_millis_median": round(statistics.median(one.p99_millis for one in self.rounds), 2),
         }
@@ -206,8 +209,10 @@ backend out
 """
 
 
-def node_config(port: int, origin: int) -> str:
-    """A stored snapshot: one load balancer, one listener, one target. AWS's defaults for all else."""
+def node_config(port: int, origin: int, logs: Path | None = None) -> str:
+    """A stored snapshot: one load balancer, one listener, one target. AWS's defaults for all else; `logs`: the folder
+    that an access log goes to."""
+    attributes = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "logs"} if logs else {}
     snapshot = {
         "version": 1,
         "node": {
@@ -215,11 +220,16 @@ def node_config(port: int, origin: int) -> str:
             "zone": "bench-a",
             "front_door": "",
             "workers": 1,
+            "region": "us-east-1",
+            "log_directory": str(logs or ""),
         },
         "load_balancers": [
             {
                 "arn": "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/bench/0000000000000001",
                 "name": "bench",
+                "resource_id": "app/bench/0000000000000001",
+                "account": "000000000000",
+                "attributes": attributes,
                 "dns_name": "bench-1.us-east-1.elb.localhost",
                 "addresses": [{"zone": "bench-a", "address": "127.0.0.1"}],
                 "listeners": [
@@ -265,11 +275,11 @@ def write(path: Path, text: str) -> str:
 def commands(folder: Path, origin: int, node: str) -> dict[str, tuple[list[str], int]]:
     """Command and port of every proxy that is there."""
     found: dict[str, tuple[list[str], int]] = {}
-    port = free_port()
-    write(folder / "node/config.json", node_config(port, origin))
-    control = str(folder / "control")
-    arguments = ["--id", "bench-a", "--control", control, "--data-dir", str(folder / "node")]
-    found["elba-node"] = ([node, *arguments, "--log-level", "warning"], port)
+    for name, logs in (("elba-node", None), ("elba-node+log", folder / "buckets")):
+        port = free_port()
+        write(folder / name / "config.json", node_config(port, origin, logs))
+        arguments = ["--id", "bench-a", "--control", str(folder / f"{name}.control"), "--data-dir", str(folder / name)]
+        found[name] = ([node, *arguments, "--log-level", "warning"], port)
     if nginx := shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
         port = free_port()
         config = write(folder / "nginx.conf", nginx_config(folder, port, origin))
@@ -289,15 +299,19 @@ def family(pid: int) -> list[int]:
     return pids
 
 
-def cpu_seconds(pid: int) -> tuple[float, float]:
-    """CPU time of a process with its children: in all (the scheduler's count), and in user mode (in ticks)."""
-    total = user = 0.0
+def cpu_seconds(pid: int) -> tuple[float, float, float]:
+    """CPU time of a process with its children: in all (the scheduler's count), in user mode (in ticks), and in all of
+    the threads that carry requests."""
+    total = user = path = 0.0
     for one in family(pid):
         for task in Path(f"/proc/{one}/task").iterdir():
-            total += int((task / "schedstat").read_text().split()[0]) / 1e9
+            seconds = int((task / "schedstat").read_text().split()[0]) / 1e9
+            total += seconds
+            if (task / "comm").read_text().startswith("elba-worker"):
+                path += seconds
         fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
         user += int(fields[11]) / os.sysconf("SC_CLK_TCK")
-    return total, user
+    return total, user, path or total
 
 
 def load(port: int, case: Case, seconds: float) -> tuple[int, float, float]:
@@ -327,13 +341,16 @@ def measure(pid: int, port: int, case: Case, seconds: float) -> Round:
         requests=requests,
         cpu_micros=(after[0] - before[0]) / requests * 1e6,
         user_micros=(after[1] - before[1]) / requests * 1e6,
+        path_micros=(after[2] - before[2]) / requests * 1e6,
         requests_per_second=rate,
         p99_millis=p99,
     )
 
 
 def report(results: list[Result]) -> None:
-    head = f"{'case':9} {'proxy':10} {'us/req min':>10} {'median':>7} {'user':>6} {'req/s':>8} {'p99 ms':>7}"
+    head = (
+        f"{'case':9} {'proxy':13} {'us/req min':>10} {'median':>7} {'user':>6} {'path':>6} {'req/s':>8} {'p99 ms':>7}"
+    )
     print(head + f" {'min/nginx':>10} {'med/nginx':>10}")
     rows = [result.summary() for result in results]
     for row in rows:
@@ -344,8 +361,8 @@ def report(results: list[Result]) -> None:
             middle = float(row["cpu_micros_median"]) / float(peer["cpu_micros_median"])
             ratios = f" {least:10.2f} {middle:10.2f}"
         print(
-            f"{row['case']:9} {row['proxy']:10} {row['cpu_micros_min']:10.2f} {row['cpu_micros_median']:7.2f}"
-            f" {row['user_micros_min']:6.2f} {row['requests_per_second_max']:8.0f}"
+            f"{row['case']:9} {row['proxy']:13} {row['cpu_micros_min']:10.2f} {row['cpu_micros_median']:7.2f}"
+            f" {row['user_micros_min']:6.2f} {row['path_micros_min']:6.2f} {row['requests_per_second_max']:8.0f}"
             f" {row['p99_millis_median']:7.2f}{ratios}"
         )
 
