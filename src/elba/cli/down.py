@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 20.0
 # What Elba makes in its data directory; beginnings, since SQLite and rotated logs add to them.
 OWN_NAMES = (
     "control-plane.", "settings.json", "root-key.json", "store.db", "metrics", "metadata-key", "up.log",
-    "instances", "images", "trash", "nodes", "logs",
+    "instances", "images", "trash", "nodes", "logs", "buckets", "lambda", "functions-secret",
 )  # fmt: skip
 
 
@@ -103,8 +103,10 @@ def command(home: Home, purge: bool) -> None:
         f"{nodes} zone nodes and {instances} instances ended."
     )
     if purge:
-        left = home.directory.exists()
-        console.print(f"Removed {'what Elba kept in ' if left else ''}{home.directory}.")
+        left = sorted(path.name for path in home.directory.iterdir()) if home.directory.is_dir() else []
+        console.print(
+            f"Removed {home.directory}" + (f", but for what is not Elba's: {', '.join(left)}." if left else ".")
+        )
     elif home.directory.exists():
         console.print(
             f"Its state is kept in {home.directory}; `elba up` goes on with it, `elba down --purge` removes it."
