@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.acceptance import test_terraform
 from tests.acceptance.conftest import Elba
 
