@@ -11,6 +11,7 @@ from typing import Any
 
 from elba.autoscaling import activities, group_metrics, predictive
 from elba.autoscaling.advance import advance
+from elba.autoscaling.advisors import TerminationAdviceReconciler
 from elba.autoscaling.commands.groups import prune_activities
 from elba.autoscaling.commands.scaling import Invocation, hold_back, invoke, may_act_on_alarms
 from elba.autoscaling.lookup import group_of_arn
@@ -23,6 +24,7 @@ from elba.autoscaling.resources import (
     LifecycleHook,
     Member,
     Policy,
+    TerminationAdvice,
     WarmPool,
 )
 from elba.call import Call
@@ -49,6 +51,7 @@ def build(parts: Parts) -> list[Reconciler | Ticker]:
     return [
         GroupReconciler(parts),
         AlarmActionReconciler(parts),
+        TerminationAdviceReconciler(parts),
         MetricsTicker(parts),
         ForecastTicker(parts),
         HistoryTicker(parts),
@@ -89,7 +92,7 @@ class GroupReconciler:
             return [_group_key(changed, id_.partition("/")[0])]
         elif kind in (Policy.KIND, Forecast.KIND):
             return [_group_key(changed, group_of_arn(id_))]
-        elif kind == WarmPool.KIND:
+        elif kind in (WarmPool.KIND, TerminationAdvice.KIND):
             return [_group_key(changed, id_)]
         elif kind == InstanceRefresh.KIND:
             refresh = view.get(InstanceRefresh, account, region, id_)

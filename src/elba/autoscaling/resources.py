@@ -312,6 +312,24 @@ class InstanceRefresh(Resource, frozen=True, kw_only=True):
         return self.group_name
 
 
+class TerminationAdvice(Resource, frozen=True, kw_only=True):
+    """A question to the group's termination function, and its answer; `id` is the group's name.
+
+    `state`: asked, answered, or failed (asked again after `retry_at`).
+    """
+
+    KIND: ClassVar[str] = "autoscaling.termination_advice"
+
+    function_arn: str
+    payload: str
+    state: str
+    instance_ids: list[str] = []
+    retry_at: float = 0.0
+
+    def parent_id(self) -> str:
+        return self.id
+
+
 class NotificationConfiguration(Resource, frozen=True, kw_only=True):
     """`id` is `<group>|<topic ARN>`."""
 

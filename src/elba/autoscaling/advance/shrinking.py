@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from elba.autoscaling import activities, launch_source, mixed, sentences
+from elba.autoscaling.advance import advising
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.lookup import counted, suspended, units
@@ -24,13 +25,19 @@ def shrink(turn: Turn) -> None:
         return
     if suspended(group, "Terminate"):
         return
+    among: set[str] | None = None
+    if advising.function_of(turn):
+        among = advising.advised(turn, have - target, pick_one)
+        if among is None and _may_go(turn):
+            return
     first = have
     begun = False
     while have > target:
         members = counted(turn.members())
-        victim = pick_one(turn, members)
+        victim = pick_one(turn, members, among)
         if victim is None:
-            _blocked(turn)
+            if among is None:
+                _blocked(turn)
             break
         if have - units(victim) < target:
             # With weights the last instance may be too big to go: this is as near as the group can come.
@@ -41,6 +48,10 @@ def shrink(turn: Turn) -> None:
         begun = True
     if begun and not turn.shrink_sentence:
         turn.change(causes=[], invoking_alarms=[])
+
+
+def _may_go(turn: Turn) -> bool:
+    return any(not m.protected_from_scale_in for m in counted(turn.members()))
 
 
 def _take_out(turn: Turn, victim: Member, first: int, target: int) -> None:

@@ -1,0 +1,106 @@
+"""A Lambda function as termination policy: the turn asks, a reconciler invokes, a later turn goes by the answer.
+
+Source: Auto Scaling user guide, "Create a custom termination policy with Lambda".
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from elba.autoscaling.advance.turn import Turn
+from elba.autoscaling.lookup import counted, units
+from elba.autoscaling.resources import Member, TerminationAdvice
+
+MOST_INSTANCES = 30_000
+PAUSE_SECONDS = 30.0
+"""Between an answer that is of no use and the next question: AWS says a short pause."""
+
+Pick = Callable[[Turn, list[Member]], Member | None]
+
+
+def function_of(turn: Turn) -> str:
+    """The ARN of the group's termination function, or ""."""
+    policies = turn.group.termination_policies
+    return policies[0] if policies and policies[0].startswith("arn:") else ""
+
+
+def advised(turn: Turn, excess: int, pick: Pick) -> set[str] | None:
+    """Who may go by the function's word; None while it has not given it.
+
+    Empty if nobody could go anyway. An answer counts once; after one of no use it is asked again after a pause.
+    """
+    group = turn.group
+    known = turn.tx.get(TerminationAdvice, group.account, group.region, group.id)
+    if known is not None and known.state == "asked" and known.function_arn == function_of(turn):
+        return None
+    if known is not None and known.state == "failed" and known.retry_at > turn.now:
+        turn.look_again_at(known.retry_at)
+        return None
+    free = {m.id for m in counted(turn.members()) if not m.protected_from_scale_in and units(m) <= excess}
+    if not free:
+        return set()
+    if known is not None and known.state == "answered":
+        if named := free & set(known.instance_ids):
+            turn.tx.delete(known)
+            return named
+        turn.tx.put(msgspec.structs.replace(known, state="failed", retry_at=turn.now + PAUSE_SECONDS))
+        turn.look_again_at(turn.now + PAUSE_SECONDS)
+        return None
+    payload = _payload(turn, excess, pick)
+    if payload:
+        turn.tx.put(
+            TerminationAdvice(
+                account=group.account,
+                region=group.region,
+                id=group.id,
+                function_arn=function_of(turn),
+                payload=payload,
+                state="asked",
+            )
+        )
+    return None
+
+
+def _payload(turn: Turn, excess: int, pick: Pick) -> str:
+    """What the function is asked; "" if nobody may go. The zones are those the group would take from itself."""
+    group, left = turn.group, counted(turn.members())
+    wanted: Counter[tuple[str, str]] = Counter()
+    while excess > sum(wanted.values()) and (victim := pick(turn, left)) is not None:
+        wanted[victim.availability_zone, _market(victim)] += 1
+        left = [member for member in left if member.id != victim.id]
+    if not wanted:
+        return ""
+    suitable = [
+        m
+        for m in counted(turn.members())
+        if not m.protected_from_scale_in and (m.availability_zone, _market(m)) in wanted
+    ]
+    event: dict[str, object] = {
+        "AutoScalingGroupARN": group.arn,
+        "AutoScalingGroupName": group.id,
+        "CapacityToTerminate": [
+            {"AvailabilityZone": zone, "Capacity": number, "InstanceMarketOption": market}
+            for (zone, market), number in wanted.items()
+        ],
+        "Instances": [
+            {
+                "AvailabilityZone": m.availability_zone,
+                "InstanceId": m.id,
+                "InstanceType": m.instance_type,
+                "InstanceMarketOption": _market(m),
+            }
+            for m in suitable[:MOST_INSTANCES]
+        ],
+        "Cause": "REBALANCE" if turn.shrink_reason == "rebalance" else "SCALE_IN",
+    }
+    if len(suitable) > MOST_INSTANCES:
+        event["HasMoreInstances"] = True
+    return json.dumps(event)
+
+
+def _market(member: Member) -> str:
+    return "spot" if member.spot else "on-demand"
