@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import string
 from collections.abc import Mapping
@@ -50,6 +51,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     clock_origin: float = 0.0
     sns_endpoints: str = "loopback"
+
+    def __post_init__(self) -> None:
+        """Raises: ValueError for what no Elba can run with; zone and region names become file and host names."""
+        if not all(re.fullmatch("[a-z]", zone) for zone in self.zones) or not self.zones:
+            raise ValueError(f"zones are letters from a to z, as in a,b,c; not {','.join(self.zones) or 'none'}")
+        if not all(re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", region) for region in self.regions):
+            raise ValueError(f"regions have names like us-east-1, not {','.join(self.regions)}")
+        if not self.regions or len({*self.zones}) < len(self.zones) or len({*self.regions}) < len(self.regions):
+            raise ValueError("name each zone and region once, and at least one of each")
+        if not 0 < self.port < 65536 or not 0 < self.dns_port < 65536:
+            raise ValueError(f"ports are from 1 to 65535, not {self.port} and {self.dns_port}")
+        if not self.time_scale > 0:
+            raise ValueError(f"time scale must be positive, not {self.time_scale:g}")
 
     @property
     def endpoint(self) -> str:
@@ -123,7 +137,7 @@ class Home:
             return self.functions_secret_file.read_text()
 
     def root_key(self, account: str = DEFAULT_ACCOUNT) -> RootKey:
-        """The root key, made at first use."""
+        """The root key, made at first use. Raises: UserError if its file is damaged."""
         try:
             return msgspec.json.decode(self.root_key_file.read_bytes(), type=RootKey)
         except FileNotFoundError:
@@ -135,6 +149,10 @@ class Home:
             )
             _write_private(self.root_key_file, json.dumps(msgspec.to_builtins(key), indent=2))
             return key
+        except msgspec.MsgspecError as error:
+            raise UserError(
+                f"{self.root_key_file} is damaged: {error}", "Remove it; the next command makes a new root key."
+            ) from error
 
 
 def _write_private(path: Path, text: str) -> None:

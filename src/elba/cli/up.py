@@ -87,7 +87,10 @@ def settings_for(home: Home, changes: dict[str, object]) -> Settings:
                 "Keep --time-scale, or start afresh: `elba down --purge`.",
             )
     base = kept or Settings(clock_origin=time.time())
-    return msgspec.structs.replace(base, **given)
+    try:
+        return msgspec.structs.replace(base, **given)
+    except ValueError as error:
+        raise UserError(str(error), "`elba up --help` shows the options.") from error
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[str, ...] | None:

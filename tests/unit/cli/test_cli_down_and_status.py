@@ -8,7 +8,7 @@ import botocore.exceptions
 import pytest
 from click.testing import CliRunner
 
-from elba.cli import down
+from elba.cli import down, up
 from elba.cli.client import ask
 from elba.config import Home, Settings
 from elba.errors import UserError
@@ -58,3 +58,30 @@ def test_purge_refuses_a_directory_from_which_elba_never_ran(tmp_path: Path) -> 
 def test_a_refused_call_is_told_in_words() -> None:
     with pytest.raises(UserError, match=r"refuses.*AuthFailure"):
         ask(_Refusing(), "describe_vpcs")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"zones": ("../x",)},
+        {"zones": ("us-east-1a",)},
+        {"zones": ("a", "a")},
+        {"regions": ("mars",)},
+        {"regions": ("us-east-1", "us-east-1")},
+        {"port": 70000},
+    ],
+)
+def test_odd_settings_are_refused_in_words(tmp_path: Path, odd: dict[str, object]) -> None:
+    with pytest.raises(UserError):
+        up.settings_for(Home(tmp_path), odd)
+
+
+@pytest.mark.parametrize("text", ['{"time_scale": -4}', '{"zones": []}', "{"])
+def test_damaged_files_are_told_in_words(tmp_path: Path, text: str) -> None:
+    home = Home(tmp_path)
+    home.settings_file.write_text(text)
+    with pytest.raises(UserError, match="damaged"):
+        home.read_settings()
+    home.root_key_file.write_text(text)
+    with pytest.raises(UserError, match="damaged"):
+        home.root_key()
