@@ -168,7 +168,12 @@ async def invoke(ctx: Context, request: Request) -> Answer:
             lambda tx: commands.enqueue(tx, call, name, qualifier, payload, call.request_id), f"api:{call.request_id}"
         )
         return {"status_code": 202}
-    context = base64.b64decode(request.get("client_context") or "").decode("utf-8", "replace")
+    try:
+        context = base64.b64decode(request.get("client_context") or "").decode()
+    except ValueError:
+        raise ApiError(
+            "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.", 400
+        ) from None
     try:
         result = await _functions(ctx).invoke(
             program_of(ctx.view, function), payload, ctx.call.request_id, context=context
