@@ -10,6 +10,7 @@ import base64
 import json
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -323,7 +324,7 @@ def test_a_hook_holds_an_instance_until_it_is_completed(stack: Stack) -> None:
         LifecycleActionResult="CONTINUE",
     )
     assert stack.settles("hooked", 1) == {instance}
-    eventually(lambda: stack.load.by_instance[instance] > 0, 20, "requests reaching it")
+    eventually(lambda: stack.load.by_instance[instance] > 0, 45, "requests reaching it")
     stack.asg.delete_auto_scaling_group(AutoScalingGroupName="hooked", ForceDelete=True)
 
 
@@ -341,7 +342,7 @@ def test_a_stopped_instance_of_the_warm_pool_comes_into_service(stack: Stack) ->
     assert instance not in stack.load.by_instance
     stack.asg.set_desired_capacity(AutoScalingGroupName="warm", DesiredCapacity=2)
     eventually(lambda: instance in stack.serving("warm"), 50, "the pool's instance in service")
-    eventually(lambda: stack.load.by_instance[instance] > 0, 20, "requests reaching it")
+    eventually(lambda: stack.load.by_instance[instance] > 0, 45, "requests reaching it")
     stack.asg.delete_auto_scaling_group(AutoScalingGroupName="warm", ForceDelete=True)
 
 
@@ -359,7 +360,7 @@ def test_an_instance_refresh_replaces_every_instance(stack: Stack) -> None:
     eventually(lambda: state() == "Successful", 60, "the refresh")
     new = stack.settles("base", 2)
     assert not new & old
-    eventually(lambda: all(stack.load.by_instance[i] for i in new), 20, "requests reaching the new ones")
+    eventually(lambda: all(stack.load.by_instance[i] for i in new), 45, "requests reaching the new ones")
 
 
 def test_a_group_scales_on_a_metric_that_its_instances_put_with_their_role(stack: Stack) -> None:
@@ -389,3 +390,7 @@ def test_a_group_scales_on_a_metric_that_its_instances_put_with_their_role(stack
     proposal = decision["inputs"]["proposals"][0]
     assert (proposal["policy"], proposal["metric"], proposal["target"]) == ("users", 300.0, 100.0)
     assert proposal["arithmetic"].startswith("ceil(1 × 300 ÷ 100)")
+    with urllib.request.urlopen(f"{stack.elba.endpoint}/metrics", timeout=10) as response:
+        scraped = response.read().decode()
+    assert 'shop_connected_users_max{account="000000000000",region="us-east-1",unit="Count"} 300.0' in scraped
+    assert "aws_application_elb_request_count_sum" in scraped

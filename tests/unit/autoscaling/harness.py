@@ -101,6 +101,7 @@ class Harness:
         self.sink = Sink()
         self.check_seconds = 5.0
         self.unhealthy: set[str] = set()
+        self.clients: InProcess | None = None
         self.start()
 
     def start(self) -> None:
@@ -118,8 +119,10 @@ class Harness:
         )
         ports = Ports(metrics=self.sink, console=self.provider)
         self.app = build_app(self.store, self.clock, ports, settings, ids=self.ids)
-        clients = InProcess(self.app, self.loop, region=REGION, access_key=ACCOUNT)
-        self.asg = clients.client("autoscaling")
+        if self.clients is None:
+            self.clients = InProcess(self.app, self.loop, region=REGION, access_key=ACCOUNT)
+            self.asg = self.clients.client("autoscaling")
+        self.clients.app = self.app  # after a restart the same client goes on with the new control plane
         self.loop.run(self._run())
 
     async def _run(self) -> None:

@@ -1,0 +1,191 @@
+"""Days in the life of Auto Scaling groups: seeded groups, faults and API calls, checked at every change and each night.
+
+A group-day is 24 virtual hours of one group. How busy it is: from midnight on, six bursts of one to four events
+each, three hours apart on average, seconds to minutes apart within a burst: resizes, policies run by alarms, schedules,
+hooks, warm pools, refreshes, protection, standby and every other call of the API; instances that never boot, die or
+are called unhealthy, zones without capacity or lost altogether, a control plane killed at that moment. Then the faults
+end, and after three quiet hours the group must have come right. Between bursts it idles: that is most of a day, as it
+is for real groups, and is why a day takes a fraction of a second. Alarms and load balancers are played by the
+harness (`tests/simulation/test_closed_loop.py` has the whole loop with metrics). What the provider does not announce is
+looked for every five minutes instead of every five seconds: of an idle day that was nine tenths of the cost.
+
+A world holds one group for `DAYS_PER_WORLD` days. `ELBA_GROUP_DAYS` sets how many days in all, `ELBA_TEST_SEED` which.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ClientError
+
+from elba.autoscaling.resources import LifecycleAction
+from elba.compute.interface import InstanceSpec
+from elba.ec2 import reconcilers as ec2_reconcilers
+from elba.testing.world import seed_from_environment
+from tests.property.test_autoscaling_convergence import Chaos, assert_converged
+from tests.unit.autoscaling.harness import ACCOUNT, REGION, Harness
+
+GROUP_DAYS = int(os.environ.get("ELBA_GROUP_DAYS", "500"))
+DAYS_PER_WORLD = 5
+BURSTS = 6
+BUSY_SECONDS = 20 * 3600.0
+QUIET_SECONDS = 3 * 3600.0
+DAY_SECONDS = 24 * 3600.0
+LEAST_DAYS_PER_CPU_SECOND = 2.0
+"""Measured: see the test's output. Far below it, something in the engine has become slow."""
+HOOK_SECONDS = 30.0
+SLACK_SECONDS = 5.0
+
+
+class Days(Chaos):
+    """The property test's chaos, with alarms, cron, lost zones and hooks that clients answer, or do not."""
+
+    def __init__(self, elba: Harness, chance: random.Random) -> None:
+        self.heartbeats: set[str] = set()
+        self.log: list[str] = []
+        super().__init__(elba, chance)
+        self.log.append(f"group {elba.described()}")
+        adjustment = chance.choice(["ChangeInCapacity", "PercentChangeInCapacity"])
+        for name, bound, amount in (("out", "Lower", 1), ("in", "Upper", -1)):
+            arn = elba.asg.put_scaling_policy(
+                AutoScalingGroupName="g",
+                PolicyName=name,
+                PolicyType="StepScaling",
+                AdjustmentType=adjustment,
+                StepAdjustments=[
+                    {f"MetricInterval{bound}Bound": 0, "ScalingAdjustment": amount * chance.choice([1, 2, 50])}
+                ],
+                EstimatedInstanceWarmup=chance.choice([0, 60, 300]),
+            )["PolicyARN"]
+            operator = "GreaterThanThreshold" if bound == "Lower" else "LessThanThreshold"
+            elba.alarm(name, arn, 50.0, operator)
+
+    def look(self) -> None:
+        super().look()
+        view, now = self.elba.store.view, self.elba.now
+        for action in view.all(LifecycleAction, ACCOUNT, REGION):
+            if (
+                action.waits
+                and action.id not in self.heartbeats
+                and now > action.started_at + HOOK_SECONDS + SLACK_SECONDS
+            ):
+                self.wrong.append(f"lifecycle action {action.id} waits for {now - action.started_at:.0f} s")
+
+    def happen(self) -> None:
+        """One event, and seconds or minutes until the next."""
+        event = self.chance.choice(self.events())
+        self.log.append(f"{self.elba.now - self.elba.clock.start:.1f} {event.__name__}")
+        try:
+            event()
+        except ClientError as error:
+            assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 400, error
+        self.elba.advance(self.chance.choice([0, 0.5, 3, 20, 90, 400]))
+        assert self.wrong == []
+
+    def events(self) -> list[Callable[[], None]]:
+        return [
+            *[self.resize, self.alarm_out, self.alarm_out, self.alarm_in, self.bounds, self.kill, self.die, self.lose],
+            *[self.terminate, self.mark, self.protect, self.standby, self.back, self.detach, self.suspend, self.resume],
+            *[self.move, self.hook, self.unhook, self.answer, self.beat, self.sicken, self.hang, self.crowd],
+            *[self.restart, self.restart, self.attach, self.schedule, self.nightly, self.pool, self.drain_pool],
+            *[self.refresh, self.cancel, self.maintain],
+        ]
+
+    def alarm_out(self) -> None:
+        self.elba.fire("out", 50.0 + self.chance.randint(1, 100))
+
+    def alarm_in(self) -> None:
+        self.elba.fire("in", 49.0 - self.chance.randint(0, 40))
+
+    def lose(self) -> None:
+        """A zone goes: what runs in it dies, and nothing can be launched there."""
+        zone = REGION + self.chance.choice("abc")
+        self.elba.provider.limit_capacity(0, zone=zone)
+        lost: list[InstanceSpec] = [s for s in self.elba.provider.running() if s.zone == zone]
+
+        async def die() -> None:
+            for spec in lost:
+                self.elba.provider.die(spec.instance_id)
+
+        self.elba.loop.run(die())
+
+    def nightly(self) -> None:
+        self.elba.asg.put_scheduled_update_group_action(
+            AutoScalingGroupName="g",
+            ScheduledActionName="nightly",
+            Recurrence=f"{self.chance.randint(0, 59)} {self.chance.randint(0, 19)} * * *",
+            DesiredCapacity=self.chance.randint(0, 4),
+        )
+
+    def answer(self) -> None:
+        waiting = self.elba.store.view.all(LifecycleAction, ACCOUNT, REGION)
+        if waiting:
+            action = self.chance.choice(waiting)
+            self.elba.asg.complete_lifecycle_action(
+                AutoScalingGroupName="g",
+                LifecycleHookName=action.lifecycle_hook_name,
+                InstanceId=action.instance_id,
+                LifecycleActionResult=self.chance.choice(["CONTINUE", "ABANDON"]),
+            )
+
+    def beat(self) -> None:
+        waiting = self.elba.store.view.all(LifecycleAction, ACCOUNT, REGION)
+        if waiting:
+            action = self.chance.choice(waiting)
+            self.heartbeats.add(action.id)
+            self.elba.asg.record_lifecycle_action_heartbeat(
+                AutoScalingGroupName="g", LifecycleHookName=action.lifecycle_hook_name, InstanceId=action.instance_id
+            )
+
+    def day(self) -> None:
+        """24 hours: six bursts, then quiet, then all must be well."""
+        began = self.elba.now
+        bursts = sorted(self.chance.uniform(0, BUSY_SECONDS - 8000) for _ in range(BURSTS))
+        for burst in bursts:
+            self.elba.advance(max(0.0, began + burst - self.elba.now))
+            for _ in range(self.chance.randint(1, 4)):
+                self.happen()
+        self.elba.advance(max(0.0, began + BUSY_SECONDS - self.elba.now))
+        self.calm()
+        self.elba.advance(QUIET_SECONDS)
+        assert self.wrong == []
+        assert_converged(self.elba)
+        self.elba.advance(max(0.0, began + DAY_SECONDS - self.elba.now))
+
+
+def live(seed: int, days: int) -> None:
+    """One world for so many days; on failure the seed and what happened are printed."""
+    elba = Harness(seed)
+    life: Days | None = None
+    try:
+        life = Days(elba, random.Random(seed))
+        for _ in range(days):
+            life.day()
+    except BaseException:
+        print(f"\ngroup-days failed: ELBA_TEST_SEED={seed} ELBA_GROUP_DAYS={days}")
+        print("\n".join(life.log if life else []))
+        raise
+    finally:
+        elba.close()
+
+
+@pytest.mark.timeout(max(600, GROUP_DAYS))
+def test_group_days(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ec2_reconcilers, "WATCH_SECONDS", 300.0)
+    caplog.set_level(logging.ERROR, "elba")
+    seed, began, left = seed_from_environment(20_261_124), time.process_time(), GROUP_DAYS
+    while left > 0:
+        live(seed, min(left, DAYS_PER_WORLD))
+        left -= DAYS_PER_WORLD
+        seed += 1
+    rate = GROUP_DAYS / (time.process_time() - began)
+    with capsys.disabled():
+        print(f"\n{GROUP_DAYS} group-days, {rate:.1f} per CPU-second", flush=True)
+    assert rate > LEAST_DAYS_PER_CPU_SECOND
