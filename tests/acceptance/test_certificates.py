@@ -6,6 +6,7 @@ import datetime
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -86,13 +87,16 @@ def test_the_root_is_printed_and_has_signed_what_is_issued(elba: Elba) -> None:
 def test_what_openssl_makes_is_taken(elba: Elba, tmp_path: Path) -> None:
     acm = elba.client("acm")
     for kind in (["rsa:2048"], ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]):
+        names = [
+            "-subj",
+            "/O=Example/CN=a.example.com",
+            "-addext",
+            "subjectAltName=DNS:a.example.com,DNS:b.example.com",
+        ]
+        command = ["openssl", "req", "-x509", "-nodes", "-days", "30", "-newkey", *kind, *names]
         subprocess.run(
-            [
-                "openssl", "req", "-x509", "-nodes", "-days", "30", "-newkey", *kind, "-subj", "/O=Example/CN=a.example.com",
-                "-addext", "subjectAltName=DNS:a.example.com,DNS:b.example.com", "-keyout", "key", "-out", "certificate",
-            ],
-            cwd=tmp_path, check=True, capture_output=True,
-        )  # fmt: skip
+            [*command, "-keyout", "key", "-out", "certificate"], cwd=tmp_path, check=True, capture_output=True
+        )
         arn = acm.import_certificate(
             Certificate=(tmp_path / "certificate").read_bytes(), PrivateKey=(tmp_path / "key").read_bytes()
         )["CertificateArn"]
@@ -107,7 +111,7 @@ def test_what_openssl_makes_is_taken(elba: Elba, tmp_path: Path) -> None:
 )
 def test_terraform_makes_replaces_and_removes_certificates(elba: Elba, tmp_path: Path) -> None:
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    dates = {"start": now - pki.DAY, "end": now + 90 * pki.DAY}
+    dates: dict[str, Any] = {"start": now - pki.DAY, "end": now + 90 * pki.DAY}
     root = pki.make("Root", ca=True, kind="p384", **dates)
     for name, kind in (("one", "rsa2048"), ("two", "p256")):
         pair = pki.make(f"{name}.example.com", issuer=root, kind=kind, **dates)
