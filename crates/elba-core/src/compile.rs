@@ -14,6 +14,7 @@ use crate::forwarded::XffMode;
 use crate::protocol;
 use crate::routing::Router;
 use crate::stickiness::CookieKeys;
+use crate::tls::Tls;
 
 /// Why a snapshot cannot be taken at all. What concerns one listener or target only is a problem
 /// (`Compiled::problems`) and leaves the rest working.
@@ -364,6 +365,8 @@ pub struct Listener {
     pub port: u16,
     pub protocol: String,
     pub supported: bool,
+    /// of an HTTPS listener that is supported
+    pub tls: Option<Arc<Tls>>,
     pub router: Router,
     /// `Server: awselb/2.0` on answers of our own
     pub server_header: bool,
@@ -521,9 +524,12 @@ impl Compiled {
     /// The load balancer that a request with this Host (port and case ignored) means on the front door of `port`:
     /// the one whose DNS name it is; else the only one with a listener on that port; else the only one that has a
     /// rule on that listener whose host-header condition matches. None = nobody can tell; the request is then
-    /// answered 421 (Misdirected Request), for the wrong load balancer's 404 would be more puzzling.
-    pub fn find_front_door(&self, port: u16, host: Option<&[u8]>) -> Option<Place> {
-        let places = self.by_port.get(&port)?;
+    /// answered 421 (Misdirected Request), for the wrong load balancer's 404 would be more puzzling. With `tls` only TLS
+    /// listeners count, `host` is the name of the client hello, and the last resort is the only one with a certificate
+    /// for it; without, only plain ones.
+    pub fn find_front_door(&self, port: u16, host: Option<&[u8]>, tls: bool) -> Option<Place> {
+        let mut places = self.by_port.get(&port)?.clone();
+        places.retain(|place| self.listener_at(*place).tls.is_some() == tls);
         let host = host.map(|host| crate::forwarded::without_port(host).to_ascii_lowercase());
         if let Some(index) = host
             .as_deref()
@@ -541,8 +547,28 @@ impl Compiled {
             .filter(|place| self.listener_at(**place).router.names_host(&host));
         match (matching.next(), matching.next()) {
             (Some(place), None) => Some(*place),
+            (None, None) if tls => {
+                let name = std::str::from_utf8(&host).ok()?;
+                let named = |place: &&Place| {
+                    let tls = self.listener_at(**place).tls.as_ref();
+                    tls.is_some_and(|tls| tls.covers(name))
+                };
+                let mut matching = places.iter().filter(named);
+                match (matching.next(), matching.next()) {
+                    (Some(place), None) => Some(*place),
+                    _ => None,
+                }
+            }
             _ => None,
         }
+    }
+
+    /// Whether a listener on this port speaks TLS (plain HTTP).
+    pub fn speaks(&self, port: u16, tls: bool) -> bool {
+        let places = self.by_port.get(&port).map_or(&[][..], Vec::as_slice);
+        places
+            .iter()
+            .any(|place| self.listener_at(*place).tls.is_some() == tls)
     }
 
     pub fn load_balancer_at(&self, place: Place) -> &Arc<LoadBalancer> {
@@ -655,7 +681,15 @@ pub fn compile_where(
             });
         let compiled = match before {
             Some(before) => before.clone(),
-            None => Arc::new(compile_load_balancer(balancer, scale, &resolve)),
+            None => {
+                let known = previous.and_then(|before| before.load_balancer(&balancer.arn));
+                Arc::new(compile_load_balancer(
+                    balancer,
+                    scale,
+                    &resolve,
+                    known.map(Arc::as_ref),
+                ))
+            }
         };
         problems.extend(compiled.problems.iter().cloned());
         if !balancer.dns_name.is_empty() {
@@ -844,6 +878,7 @@ fn compile_load_balancer(
     source: &protocol::LoadBalancer,
     scale: f64,
     resolve: &dyn Fn(&str) -> Option<u32>,
+    before: Option<&LoadBalancer>,
 ) -> LoadBalancer {
     let mut problems = Vec::new();
     let attributes = LoadBalancerAttributes::parse(&source.attributes, &mut problems);
@@ -858,8 +893,23 @@ fn compile_load_balancer(
             slot
         };
         let router = Router::compile(listener, scale, &mut note, &mut problems);
-        let supported = source.kind == "application" && listener.protocol == "HTTP";
-        if !supported {
+        let is_application = source.kind == "application";
+        let mut supported = is_application && listener.protocol == "HTTP";
+        let mut tls = None;
+        if is_application && listener.protocol == "HTTPS" {
+            let known = before
+                .and_then(|before| before.listeners.iter().find(|known| known.arn == listener.arn))
+                .and_then(|known| known.tls.as_ref());
+            match Tls::compile(listener, known, &mut problems) {
+                Ok(compiled) => {
+                    tls = Some(compiled);
+                    supported = true;
+                }
+                Err(reason) => {
+                    problems.push(format!("listener {} is not served: {reason}", listener.arn));
+                }
+            }
+        } else if !supported {
             problems.push(format!(
                 "listener {}: {} listeners of {} load balancers are not served by this node",
                 listener.arn, listener.protocol, source.kind
@@ -870,6 +920,7 @@ fn compile_load_balancer(
             port: listener.port,
             protocol: listener.protocol.clone(),
             supported,
+            tls,
             router,
             server_header: listener
                 .attributes
@@ -1100,7 +1151,7 @@ mod tests {
         let compiled = compile(&all, None).unwrap();
         let found = |port: u16, host: &str| {
             compiled
-                .find_front_door(port, (!host.is_empty()).then_some(host.as_bytes()))
+                .find_front_door(port, (!host.is_empty()).then_some(host.as_bytes()), false)
                 .map(|place| compiled.load_balancer_at(place).source.arn.clone())
         };
         assert_eq!(found(80, "TWO.elb.localhost:80").as_deref(), Some("two"));

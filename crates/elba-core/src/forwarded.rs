@@ -12,6 +12,7 @@ use crate::http1::{is_named_by_connection, list, push_number, Field, Framing, Na
 pub const MAX_FORWARDED_FOR: usize = 30;
 /// All fields together longer than this: the trace id is written anew with a Root only.
 const MAX_FIELDS_WITH_TRACE: usize = 7 * 1024;
+const TLS_FIELDS: [&[u8]; 2] = [b"x-amzn-tls-version", b"x-amzn-tls-cipher-suite"];
 
 /// routing.http.xff_header_processing.mode
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,10 @@ pub struct RequestContext<'a> {
     pub client: &'a str,
     pub xff_mode: XffMode,
     pub https: bool,
+    /// routing.http.x_amzn_tls_version_and_cipher_suite.enabled: the client's own fields of these names go
+    pub tls_headers: bool,
+    /// version and cipher suite of the client's connection
+    pub tls: Option<(&'a str, &'a str)>,
     pub listener_port: u16,
     pub preserve_host: bool,
     pub drop_invalid_names: bool,
@@ -128,6 +133,10 @@ pub fn push_request_head(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, c
     out.extend_from_slice(b"\r\n");
     push_host(out, buffer, head, context);
     push_trace(out, buffer, head, context);
+    if let Some((version, suite)) = context.tls.filter(|_| context.tls_headers) {
+        push_field(out, TLS_FIELDS[0], version.as_bytes());
+        push_field(out, TLS_FIELDS[1], suite.as_bytes());
+    }
     push_kept(out, buffer, &head.fields, |field| {
         keeps_request_field(buffer, head, field, context)
     });
@@ -297,7 +306,13 @@ pub fn push_trace_id(
 fn keeps_request_field(buffer: &[u8], head: &RequestHead, field: &Field, context: &RequestContext) -> bool {
     match field.kind {
         Name::Other | Name::Cookie | Name::Date | Name::SetCookie => {
-            let dropped = field.unsafe_to_pass || (field.invalid_name && context.drop_invalid_names);
+            let is_ours = || {
+                let name = field.name.of(buffer);
+                TLS_FIELDS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+            };
+            let dropped = field.unsafe_to_pass
+                || (field.invalid_name && context.drop_invalid_names)
+                || (context.tls_headers && is_ours());
             if dropped || !head.options.names_fields {
                 return !dropped;
             }
@@ -434,6 +449,8 @@ mod tests {
             client: "127.0.0.1",
             xff_mode: XffMode::Append,
             https: false,
+            tls_headers: false,
+            tls: None,
             listener_port: 80,
             preserve_host: false,
             drop_invalid_names: false,

@@ -14,5 +14,6 @@ pub mod pages;
 pub mod protocol;
 pub mod routing;
 pub mod stickiness;
+pub mod tls;
 pub mod wildcard;
 pub mod zones;

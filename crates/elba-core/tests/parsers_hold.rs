@@ -153,6 +153,8 @@ fn context() -> RequestContext<'static> {
         client: "127.0.0.1",
         xff_mode: XffMode::Append,
         https: false,
+        tls_headers: false,
+        tls: None,
         listener_port: 80,
         preserve_host: false,
         drop_invalid_names: false,

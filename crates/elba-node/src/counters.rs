@@ -36,6 +36,7 @@ pub enum Balancer {
     DroppedInvalidHeaderRequest,
     ForwardedInvalidHeaderRequest,
     NonStickyRequest,
+    ClientTlsNegotiationError,
     /// connections of clients and to targets; opened minus closed are open now, together ActiveConnectionCount
     Opened,
     Closed,
@@ -68,6 +69,7 @@ const BALANCER_NAMES: [&str; BALANCER_CELLS - 4] = [
     "DroppedInvalidHeaderRequestCount",
     "ForwardedInvalidHeaderRequestCount",
     "NonStickyRequestCount",
+    "ClientTLSNegotiationErrorCount",
 ];
 
 /// Counts of one target of one group behind one load balancer.

@@ -19,4 +19,5 @@ pub mod problems;
 pub mod proxy;
 pub mod report;
 pub mod timer;
+pub mod tls;
 pub mod worker;

@@ -18,6 +18,7 @@ use tokio::time::{interval, sleep, sleep_until, Instant, MissedTickBehavior};
 
 use crate::access_log;
 use crate::counters::Counters;
+use crate::proxy::accept::serve as serve_tls;
 use crate::proxy::connection::Connection;
 use crate::proxy::state::Worker;
 use crate::timer::TICK_MS;
@@ -247,7 +248,18 @@ async fn accept(
     let serve = |stream: TcpStream, peer: SocketAddr| {
         // a client that is gone already is found out by reading
         let _ = stream.set_nodelay(true);
-        spawn_local(Connection::new(worker.clone(), stream, peer, serves.clone()).run());
+        let compiled = &worker.config().compiled;
+        let is_tls = match &*serves {
+            Serves::Listener { load_balancer, port } => compiled
+                .find_listener(load_balancer, *port)
+                .is_some_and(|place| compiled.listener_at(place).tls.is_some()),
+            Serves::FrontDoor { port } => compiled.speaks(*port, true),
+        };
+        if is_tls {
+            spawn_local(serve_tls(worker.clone(), stream, peer, serves.clone()));
+        } else {
+            spawn_local(Connection::new(worker.clone(), stream, peer, serves.clone()).run());
+        }
     };
     loop {
         let accepted = tokio::select! {

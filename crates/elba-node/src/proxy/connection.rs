@@ -155,6 +155,14 @@ impl<S: ClientStream> Connection<S> {
                 .give_back_output(std::mem::take(&mut self.output));
         }
         self.count_bytes();
+        if self.stream.tls().is_some() {
+            // the farewell, if there is room for it
+            poll_fn(|context| {
+                let _ = Pin::new(&mut self.stream).poll_shutdown(context);
+                Poll::Ready(())
+            })
+            .await;
+        }
         self.input.consume(usize::MAX);
         self.input.release(&self.worker.buffers);
         self.worker
@@ -220,11 +228,16 @@ impl<S: ClientStream> Connection<S> {
                 Some((known, place)) if Rc::ptr_eq(known, config) => return Some(*place),
                 _ => {
                     let place = config.compiled.find_listener(load_balancer, *port)?;
+                    let is_tls = config.compiled.listener_at(place).tls.is_some();
+                    if is_tls != self.stream.tls().is_some() {
+                        // its protocol has been changed: nothing goes over the old one as if it were the new
+                        return None;
+                    }
                     self.place = Some((config.clone(), place));
                     place
                 }
             },
-            Serves::FrontDoor { port } => config.compiled.find_front_door(*port, host)?,
+            Serves::FrontDoor { port } => config.compiled.find_front_door(*port, host, false)?,
         };
         let runtime = &config.balancers[place.load_balancer as usize];
         let attributes = &runtime.balancer.attributes;

@@ -329,6 +329,8 @@ impl<S: ClientStream> Connection<S> {
                 .unwrap_or(""),
             xff_mode: attributes.xff_mode,
             https: listener.protocol == "HTTPS",
+            tls_headers: attributes.tls_headers,
+            tls: self.stream.tls().filter(|_| attributes.tls_headers),
             listener_port: listener.port,
             preserve_host: attributes.preserve_host_header,
             drop_invalid_names: attributes.drop_invalid_header_fields,

@@ -4,6 +4,7 @@
 //! done with a request (no waiting in there), `exchange` one request with its target, `tunnel` what follows a 101,
 //! `logging` what is written down of it all.
 
+pub mod accept;
 pub mod connection;
 mod decide;
 mod exchange;
@@ -14,7 +15,21 @@ mod tunnel;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A client's byte stream: TCP now; what a TLS listener will hand over has the same face.
-pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {}
+/// A client's byte stream: plain or under TLS.
+pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
+    /// Version and cipher suite as OpenSSL writes them; None = plain.
+    fn tls(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
+}
 
-impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream for S {}
+impl ClientStream for tokio::net::TcpStream {}
+
+impl ClientStream for crate::tls::ClientTls {
+    fn tls(&self) -> Option<(&'static str, &'static str)> {
+        self.spoken()
+    }
+}
+
+#[cfg(test)]
+impl ClientStream for tokio::io::DuplexStream {}

@@ -1,0 +1,211 @@
+//! The beginning of a connection where TLS is spoken: the client hello, the load balancer it means, the handshake.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{ready, Context, Poll};
+
+use elba_core::compile::{Place, Serves};
+use rustls::server::Acceptor;
+use rustls::ServerConnection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::connection::Connection;
+use super::state::Worker;
+use crate::counters::Balancer;
+use crate::timer::Timer;
+use crate::tls::{Socket, TlsStream};
+
+/// From the connection to the end of its handshake.
+const HANDSHAKE_MS: u64 = 10_000;
+const LINGER_MS: u64 = 2_000;
+const LINGER_BYTES: usize = 1 << 20;
+/// The first byte of a TLS record that holds a handshake message.
+const HANDSHAKE_RECORD: u8 = 22;
+
+const PLAIN_TO_TLS: &str =
+    "<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>\r\n\
+     <body>\r\n<center><h1>400 Bad Request</h1></center>\r\n\
+     <center>The plain HTTP request was sent to HTTPS port</center>\r\n</body>\r\n</html>\r\n";
+
+/// Serves a connection on a socket on which TLS is spoken, perhaps beside plain HTTP (the front door).
+pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serves: Rc<Serves>) {
+    let timer = worker.timers.timer();
+    timer.set_fresh_until(worker.now_ms() + HANDSHAKE_MS);
+    timer.set(worker.now_ms() + HANDSHAKE_MS);
+    poll_fn(|context| {
+        timer.remember(context);
+        Poll::Ready(())
+    })
+    .await;
+    let place = match &*serves {
+        Serves::Listener { load_balancer, port } => {
+            worker.config().compiled.find_listener(load_balancer, *port)
+        }
+        Serves::FrontDoor { .. } => None,
+    };
+    if place.is_some_and(|place| !worker.config().compiled.load_balancer_at(place).allows(peer.ip())) {
+        return;
+    }
+    let mut first = [0];
+    let peeked = in_time(&timer, |context| {
+        socket.poll_peek(context, &mut ReadBuf::new(&mut first))
+    })
+    .await;
+    if !matches!(peeked, Some(Ok(1))) {
+        return;
+    }
+    if first[0] != HANDSHAKE_RECORD {
+        let port = match &*serves {
+            Serves::FrontDoor { port } => *port,
+            Serves::Listener { .. } => 0,
+        };
+        if worker.config().compiled.speaks(port, false) {
+            drop(timer);
+            return Connection::new(worker, socket, peer, serves).run().await;
+        }
+        if let Some(place) = place {
+            worker.config().balancers[place.load_balancer as usize]
+                .cells
+                .add_answer(400);
+        }
+        return refuse_plain(&worker, socket, &timer).await;
+    }
+    match handshake(&worker, socket, &serves, place, peer, &timer).await {
+        Ok((stream, place)) => {
+            drop(timer);
+            let config = worker.config();
+            // whatever Host says later: the certificate was this load balancer's
+            let serves = match &*serves {
+                Serves::Listener { .. } => serves,
+                Serves::FrontDoor { port } => Rc::new(Serves::Listener {
+                    load_balancer: config.compiled.load_balancer_at(place).source.arn.clone(),
+                    port: *port,
+                }),
+            };
+            drop(config);
+            Connection::new(worker, stream, peer, serves).run().await;
+        }
+        Err(Some(place)) => {
+            if let Some(runtime) = worker.config().balancers.get(place.load_balancer as usize) {
+                runtime.cells.add(Balancer::ClientTlsNegotiationError, 1);
+            }
+        }
+        Err(None) => {}
+    }
+}
+
+/// What `poll` gives, or None when the deadline passes or the node ends.
+async fn in_time<T>(timer: &Timer, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    poll_fn(|context| match timer.fired() {
+        Some(_) => Poll::Ready(None),
+        None => poll(context).map(Some),
+    })
+    .await
+}
+
+/// The stream after its handshake, and whose it is. On failure, the load balancer that it was meant for, if known.
+async fn handshake(
+    worker: &Rc<Worker>,
+    mut socket: TcpStream,
+    serves: &Serves,
+    place: Option<Place>,
+    peer: SocketAddr,
+    timer: &Timer,
+) -> Result<(TlsStream<ServerConnection>, Place), Option<Place>> {
+    let mut acceptor = Acceptor::default();
+    let accepted = in_time(timer, |context| loop {
+        let mut reading = Socket {
+            stream: &mut socket,
+            context,
+        };
+        match acceptor.read_tls(&mut reading) {
+            Ok(0) => return Poll::Ready(None),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(_) => return Poll::Ready(None),
+        }
+        match acceptor.accept() {
+            Ok(None) => {}
+            Ok(Some(accepted)) => return Poll::Ready(Some(accepted)),
+            Err((_, mut alert)) => {
+                let _ = alert.write_all(&mut Socket {
+                    stream: &mut socket,
+                    context,
+                });
+                return Poll::Ready(None);
+            }
+        }
+    })
+    .await
+    .flatten()
+    .ok_or(place)?;
+    let config = worker.config();
+    let place = match serves {
+        Serves::Listener { .. } => place,
+        Serves::FrontDoor { port } => {
+            let name = accepted.client_hello().server_name().map(str::to_owned);
+            config
+                .compiled
+                .find_front_door(*port, name.as_deref().map(str::as_bytes), true)
+        }
+    };
+    let Some(place) = place.filter(|place| config.compiled.load_balancer_at(*place).allows(peer.ip())) else {
+        return Err(None);
+    };
+    let Some(tls) = config.compiled.listener_at(place).tls.clone() else {
+        return Err(None);
+    };
+    drop(config);
+    let session = match accepted.into_connection(tls.config.clone()) {
+        Ok(session) => session,
+        Err((_, mut alert)) => {
+            let mut bytes = Vec::new();
+            let _ = alert.write_all(&mut bytes);
+            let _ = in_time(timer, |context| Pin::new(&mut socket).poll_write(context, &bytes)).await;
+            return Err(Some(place));
+        }
+    };
+    let mut stream = TlsStream::new(socket, session);
+    match in_time(timer, |context| stream.poll_handshake(context)).await {
+        Some(Ok(())) => Ok((stream, place)),
+        _ => Err(Some(place)),
+    }
+}
+
+/// Tells a client that speaks plain HTTP that this port does not.
+async fn refuse_plain(worker: &Worker, mut socket: TcpStream, timer: &Timer) {
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\nServer: awselb/2.0\r\nDate: {}\r\nContent-Type: text/html\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{PLAIN_TO_TLS}",
+        worker.date(),
+        PLAIN_TO_TLS.len()
+    );
+    let (mut sent, mut discarded) = (0, 0);
+    timer.set(worker.now_ms() + LINGER_MS);
+    in_time(timer, |context| {
+        while sent < answer.len() {
+            match ready!(Pin::new(&mut socket).poll_write(context, &answer.as_bytes()[sent..])) {
+                Ok(count) if count > 0 => sent += count,
+                _ => return Poll::Ready(()),
+            }
+        }
+        if ready!(Pin::new(&mut socket).poll_shutdown(context)).is_err() {
+            return Poll::Ready(());
+        }
+        // closing with bytes unread would reset the connection, and the answer with it
+        let mut rest = [0; 1024];
+        while discarded < LINGER_BYTES {
+            let mut into = ReadBuf::new(&mut rest);
+            match ready!(Pin::new(&mut socket).poll_read(context, &mut into)) {
+                Ok(()) if !into.filled().is_empty() => discarded += into.filled().len(),
+                _ => break,
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}

@@ -1,0 +1,207 @@
+//! TLS over a socket that is read and written as it becomes ready: one write seals head and body together and leaves
+//! in one system call.
+
+use std::io::{self, Read as _, Write as _};
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::task::{ready, Context, Poll};
+
+use rustls::{ConnectionCommon, ServerConnection, SideData};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// The socket as rustls wants it: blocking calls that say `WouldBlock`.
+pub struct Socket<'a, 'b> {
+    pub stream: &'a mut TcpStream,
+    pub context: &'a mut Context<'b>,
+}
+
+fn now_or_later<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl io::Read for Socket<'_, '_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut into = ReadBuf::new(into);
+        now_or_later(Pin::new(&mut *self.stream).poll_read(self.context, &mut into))?;
+        Ok(into.filled().len())
+    }
+}
+
+impl io::Write for Socket<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        now_or_later(Pin::new(&mut *self.stream).poll_write(self.context, bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        now_or_later(Pin::new(&mut *self.stream).poll_write_vectored(self.context, slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A connection under TLS. What `poll_write` has taken is in the socket when it says so: a write that the socket took
+/// in part is to be repeated with the same bytes, which are then not taken again.
+pub struct TlsStream<C> {
+    socket: TcpStream,
+    session: Box<C>,
+    /// taken and sealed, but not wholly in the socket
+    owed: usize,
+}
+
+impl<C, D: SideData> TlsStream<C>
+where
+    C: DerefMut + Deref<Target = ConnectionCommon<D>>,
+{
+    pub fn new(socket: TcpStream, session: C) -> TlsStream<C> {
+        TlsStream {
+            socket,
+            session: Box::new(session),
+            owed: 0,
+        }
+    }
+
+    fn poll_flush_out(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.wants_write() {
+            let mut socket = Socket {
+                stream: &mut self.socket,
+                context,
+            };
+            match self.session.write_tls(&mut socket) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in what the socket has; 0 = the peer has closed it.
+    fn poll_take_in(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut socket = Socket {
+            stream: &mut self.socket,
+            context,
+        };
+        let count = match self.session.read_tls(&mut socket) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        if let Err(error) = self.session.process_new_packets() {
+            // the alert that says so
+            let _ = self.poll_flush_out(context);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// # Errors
+    /// The peer breaks the protocol, asks for what is not to be had, or leaves.
+    pub fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.poll_flush_out(context))?;
+            if !self.session.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            if ready!(self.poll_take_in(context))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    /// Version and cipher suite as OpenSSL writes them.
+    pub fn spoken(&self) -> Option<(&'static str, &'static str)> {
+        let version = self.session.protocol_version()?;
+        let suite = self.session.negotiated_cipher_suite()?;
+        Some((
+            elba_core::tls::version_name(version),
+            elba_core::tls::suite_name(suite.suite()),
+        ))
+    }
+
+    fn poll_write_with(
+        &mut self,
+        context: &mut Context<'_>,
+        seal: impl FnOnce(&mut C) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        if self.owed == 0 {
+            ready!(self.poll_flush_out(context))?;
+            self.owed = seal(&mut self.session)?;
+        }
+        ready!(self.poll_flush_out(context))?;
+        Poll::Ready(Ok(std::mem::take(&mut self.owed)))
+    }
+}
+
+impl<C, D: SideData> AsyncRead for TlsStream<C>
+where
+    C: DerefMut + Deref<Target = ConnectionCommon<D>> + Unpin,
+{
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = self.get_mut();
+        loop {
+            match stream.session.reader().read(into.initialize_unfilled()) {
+                Ok(count) => {
+                    into.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                // closed without a farewell, as many do: the framing of HTTP says whether something is missing
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            ready!(stream.poll_take_in(context))?;
+            if stream.owed == 0 && stream.session.wants_write() {
+                // an answer to a change of keys; it may wait
+                let _ = stream.poll_flush_out(context)?;
+            }
+        }
+    }
+}
+
+impl<C, D: SideData> AsyncWrite for TlsStream<C>
+where
+    C: DerefMut + Deref<Target = ConnectionCommon<D>> + Unpin,
+{
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.get_mut()
+            .poll_write_with(context, |session| session.writer().write(bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut()
+            .poll_write_with(context, |session| session.writer().write_vectored(slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_flush_out(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let stream = self.get_mut();
+        stream.session.send_close_notify();
+        ready!(stream.poll_flush_out(context))?;
+        Pin::new(&mut stream.socket).poll_shutdown(context)
+    }
+}
+
+/// A client's connection.
+pub type ClientTls = TlsStream<ServerConnection>;
