@@ -47,6 +47,8 @@ pub struct Record {
     pub classification: Classification,
     pub version: Version,
     pub is_websocket: bool,
+    /// version and cipher suite as OpenSSL writes them; None = plain
+    pub tls: Option<(&'static str, &'static str)>,
     pub actions: &'static str,
     pub transform_status: &'static str,
     pub method: Span,
@@ -223,6 +225,7 @@ impl<S: ClientStream> Connection<S> {
             classification: Classification::default(),
             version: Version::Http11,
             is_websocket: false,
+            tls: None,
             actions: "",
             transform_status: "",
             method: Span::default(),
