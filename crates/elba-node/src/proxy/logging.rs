@@ -225,7 +225,7 @@ impl<S: ClientStream> Connection<S> {
             classification: Classification::default(),
             version: Version::Http11,
             is_websocket: false,
-            tls: None,
+            tls: self.stream.tls(),
             actions: "",
             transform_status: "",
             method: Span::default(),
