@@ -37,11 +37,7 @@ def parse_bundle(content: bytes) -> tuple[str, int]:
             or isinstance(key, ec.EllipticCurvePublicKey)
         ):
             raise _invalid(f"the key of certificate {position} is not supported")
-        try:
-            authority = is_authority(certificate)
-        except BadPem as error:
-            raise _invalid(str(error)) from None
-        if not authority:
+        if not is_authority(certificate):
             raise _invalid(f"certificate {position} is not a certificate authority's")
     return certificate_pem(certificates), len(certificates)
 

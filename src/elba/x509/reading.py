@@ -91,8 +91,7 @@ def read_certificates(pem: bytes) -> list[x509.Certificate]:
 def read_private_key(pem: bytes) -> PrivateKey:
     """An unencrypted RSA or elliptic curve key, PKCS #1, PKCS #8 or SEC 1. Raises: BadPem."""
     keys = [m[0] for m in _BLOCK.finditer(pem) if m[1] != b"EC PARAMETERS"]
-    encrypted = b"ENCRYPTED" in pem
-    if encrypted:
+    if b"ENCRYPTED" in pem:
         raise BadPem("it is encrypted")
     if len(keys) != 1:
         raise BadPem("it is not one key in PEM format")
@@ -180,7 +179,7 @@ def broken_link(certificates: Sequence[x509.Certificate]) -> int | None:
 
 
 def is_authority(certificate: x509.Certificate) -> bool:
-    """Whether it may sign others: X.509 v3 with CA in its basic constraints, or v1."""
+    """Whether it may sign others: an X.509 v3 certificate with CA in its basic constraints."""
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except x509.ExtensionNotFound:
