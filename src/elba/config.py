@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     `first_slice`..`last_slice`: second octets of the 127.0.0.0/8 addresses its VPCs may use.
     `clock_origin`: world time at which its clock equalled the world's (0 = not started yet).
+    `regions`: the first is the default one; unless `only_regions`, every other region of AWS is served as well.
     `sns_endpoints`: "loopback": SNS contacts web endpoints on this machine only; "any": on all.
     `auth`: "verify" checks signatures against known keys, "open" takes any key.
     """
@@ -39,12 +40,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     regions: tuple[str, ...] = (DEFAULT_REGION,)
+    only_regions: bool = False
     zones: tuple[str, ...] = ("a", "b", "c")
     time_scale: float = 1.0
     auth: str = "verify"
     account: str = DEFAULT_ACCOUNT
     first_slice: int = 16
-    last_slice: int = 31
+    last_slice: int = 55
     dns_port: int = 4553
     front_door: str = "127.0.0.1"
     node_workers: int = 0
@@ -122,7 +124,8 @@ class Home:
             return None
         except msgspec.MsgspecError as error:
             raise UserError(
-                f"{self.settings_file} is damaged: {error}", "Remove it; `elba up` writes it anew."
+                f"{self.settings_file} is damaged: {error}",
+                "Mend it, or remove it: `elba up` then starts with what its options say.",
             ) from error
 
     def write_settings(self, settings: Settings) -> None:

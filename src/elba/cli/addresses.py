@@ -1,6 +1,6 @@
 """Which addresses of 127.0.0.0/8 an Elba may use, so that several of them on one host do not collide.
 
-Blocks of sixteen second octets are claimed by a file per block in the system's temporary directory. The file names
+Blocks of forty second octets are claimed by a file per block in the system's temporary directory. The file names
 the data directory it belongs to; a block is free again when that directory is gone or nothing of it runs any more.
 """
 
@@ -19,7 +19,7 @@ from elba.config import Home
 from elba.errors import UserError
 
 FIRST_OCTET = 16
-BLOCK = 16
+BLOCK = 40
 
 
 def blocks() -> list[tuple[int, int]]:
@@ -68,13 +68,15 @@ def _claim(first: int, directory: Path) -> bool:
 
 
 def _in_use(home: Home) -> bool:
-    """Whether a control plane runs from `home`, or one of its zone nodes or instances: those name it on their command
-    lines, a control plane need not (`ELBA_DATA_DIR`)."""
-    if holder(home.lock_file) is not None:
-        return True
-    directory = str(home.directory)
+    """Whether a control plane runs from `home`, or one of its zone nodes or instances."""
+    return holder(home.lock_file) is not None or runs(home.directory)
+
+
+def runs(directory: Path) -> bool:
+    """Whether a process other than this one has something in `directory` on its command line."""
+    name = str(directory)
     for process in psutil.process_iter(["cmdline"]):
         for argument in process.info["cmdline"] or ():
-            if argument == directory or argument.startswith(directory + "/"):
+            if argument.startswith(name + "/"):
                 return True
     return False

@@ -9,6 +9,7 @@ from elba.clock import RealClock
 from elba.cloudwatch.series import SeriesEngine
 from elba.compute.process.provider import ProcessProvider
 from elba.config import Home, Settings
+from elba.dataplane.interface import Place
 from elba.dataplane.nodes import NodeFleet
 from elba.ec2.resources import AddressPool
 from elba.ids import IdSource
@@ -56,6 +57,7 @@ async def real_parts(home: Home, settings: Settings, stack: contextlib.AsyncExit
     stack.push_async_callback(provider.close)
     nodes = fleet_at(home, settings)
     stack.push_async_callback(nodes.close)
+    nodes.start(Place(settings.regions[0], settings.regions[0] + zone) for zone in settings.zones)
     functions = WorkerPool(home.directory / "lambda", endpoint=settings.endpoint)
     stack.push_async_callback(functions.close)
     return Parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -38,8 +39,17 @@ def connect(home: Home, service: str, region: str | None = None) -> Any:
 
 def ask(client: Any, operation: str, **arguments: Any) -> Any:
     """Call `operation`. Raises: UserError if Elba does not answer, or refuses."""
+    return _asked(client, lambda: getattr(client, operation)(**arguments))
+
+
+def ask_all(client: Any, operation: str, **arguments: Any) -> Any:
+    """All pages of `operation` as one answer. Raises: UserError if Elba does not answer, or refuses."""
+    return _asked(client, lambda: client.get_paginator(operation).paginate(**arguments).build_full_result())
+
+
+def _asked(client: Any, call: Callable[[], Any]) -> Any:
     try:
-        return getattr(client, operation)(**arguments)
+        return call()
     except (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError) as error:
         raise UserError(f"Elba does not answer at {client.meta.endpoint_url}", "Start it with `elba up`.") from error
     except botocore.exceptions.ClientError as error:

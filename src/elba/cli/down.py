@@ -14,7 +14,7 @@ from rich.console import Console
 
 from elba.cli import locks
 from elba.cli.assemble import fleet_at, provider_at
-from elba.config import Home
+from elba.config import Home, Settings
 from elba.errors import UserError
 
 PATIENCE_SECONDS = 20.0
@@ -46,8 +46,10 @@ def stop_control_plane(home: Home) -> bool:
 async def stop_world(home: Home) -> tuple[int, int]:
     """End every zone node and instance of `home`; how many there were of each."""
     settings = home.read_settings()
-    if settings is None:
-        return 0, 0
+    if settings is None:  # its file is gone, or nothing ever ran here: the folders tell
+        if not any((home.directory / name).is_dir() for name in ("nodes", "instances")):
+            return 0, 0
+        settings = Settings()
     nodes = await fleet_at(home, settings).shutdown()
     provider = provider_at(home, settings)
     try:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from elba.cli import locks
-from elba.cli.client import ask, connect, running
+from elba.cli.client import ask, ask_all, connect, running
 from elba.config import Home
 
 
@@ -21,10 +21,10 @@ def gather(home: Home, region: str | None = None) -> dict[str, Any]:
     scaling = connect(home, "autoscaling", region)
     compute = connect(home, "ec2", region)
     watch = connect(home, "cloudwatch", region)
-    load_balancers = ask(balancing, "describe_load_balancers")["LoadBalancers"]
-    groups = ask(scaling, "describe_auto_scaling_groups")["AutoScalingGroups"]
-    reservations = ask(compute, "describe_instances")["Reservations"]
-    alarms = ask(watch, "describe_alarms")["MetricAlarms"]
+    load_balancers = ask_all(balancing, "describe_load_balancers")["LoadBalancers"]
+    groups = ask_all(scaling, "describe_auto_scaling_groups")["AutoScalingGroups"]
+    reservations = ask_all(compute, "describe_instances")["Reservations"]
+    alarms = ask_all(watch, "describe_alarms")["MetricAlarms"]
     instances = [instance for reservation in reservations for instance in reservation["Instances"]]
     return {
         "endpoint": settings.endpoint,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import socket
 import time
 
 import click
@@ -37,6 +38,7 @@ async def run(home: Home, settings: Settings, console: Console) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
+        require_dns_port(home, settings)
         parts = await real_parts(home, settings, stack)
         root_key = home.root_key(settings.account)
         ports = Ports(
@@ -49,6 +51,7 @@ async def run(home: Home, settings: Settings, console: Console) -> None:
         app = build_app(parts.store, parts.clock, ports, settings, root_key=root_key, ids=parts.ids)
         listening = await serve(app, settings.host, settings.port)
         stack.push_async_callback(listening.stop)
+        home.write_settings(settings)  # not before the port is had: the next `elba up` goes by them
         await ensure_authority(parts.store, parts.clock, parts.ids)
         for region in settings.regions:
             await app.prepare(settings.account, region)
@@ -57,9 +60,10 @@ async def run(home: Home, settings: Settings, console: Console) -> None:
         await plane.start()
         log.info("up", extra={"endpoint": settings.endpoint, "version": __version__})
         console.print(f"[bold green]Elba {__version__} is up[/] at [bold]{settings.endpoint}[/]")
+        others = "" if settings.only_regions else " and all others"
         console.print(
-            f"  regions {', '.join(settings.regions)} · zones {', '.join(settings.zones)} · DNS {settings.host}:"
-            f"{settings.dns_port} · auth {settings.auth}"
+            f"  regions {', '.join(settings.regions)}{others} · zones {', '.join(settings.zones)} · "
+            f"DNS {settings.host}:{settings.dns_port} · auth {settings.auth}"
             + (f" · time ×{settings.time_scale:g}" if settings.time_scale != 1 else "")
         )
         console.print(f"  data in {home.directory}, log in {home.log_file}")
@@ -71,10 +75,26 @@ async def run(home: Home, settings: Settings, console: Console) -> None:
         log.info("down")
 
 
+def require_dns_port(home: Home, settings: Settings) -> None:
+    """Raises: UserError if something else answers on the DNS port; zone nodes share it among themselves alone."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((settings.host, settings.dns_port))
+        except OSError as error:
+            if addresses.runs(home.directory):
+                return  # our own zone nodes
+            raise UserError(
+                f"zone nodes cannot answer DNS on {settings.host}:{settings.dns_port}: {error.strerror}",
+                "Something else listens there (another Elba?); choose another port with --dns-port.",
+            ) from error
+
+
 def settings_for(home: Home, changes: dict[str, object]) -> Settings:
     """What the last run here used, with what the command line changes. Raises: UserError."""
     kept = home.read_settings()
     given = {name: value for name, value in changes.items() if value is not None}
+    if "regions" in given:
+        given["only_regions"] = True
     if kept is not None and (scale := given.get("time_scale")) is not None and scale != kept.time_scale:
         # The clock may not jump back: it goes on from where it was, at its new speed.
         now = time.time()
@@ -106,7 +126,9 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
 @click.option("--host", help="Address the API listens on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help=f"Port of the API.  [default: {DEFAULT_PORT}]")
 @click.option("--dns-port", type=click.IntRange(1, 65535), help="Port on which zone nodes answer DNS.  [default: 4553]")
-@click.option("--regions", callback=_names, help="Regions, separated by commas.  [default: us-east-1]")
+@click.option(
+    "--regions", callback=_names, help="The only regions, separated by commas.  [default: all; us-east-1 first]"
+)
 @click.option("--zones", callback=_names, help="Zone letters of each region.  [default: a,b,c]")
 @click.option(
     "--time-scale",
@@ -142,7 +164,6 @@ def command(home: Home, /, **changes: object) -> None:
                 "[yellow]warning:[/] --auth open on an address that others can reach: anyone can do anything."
             )
         logs.set_up(settings.log_level, home.log_file)
-        home.write_settings(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(home, settings, console))
     finally:

@@ -62,6 +62,11 @@ class NodeFleet:
     def listen(self, listener: ReportListener) -> None:
         self._listeners.append(listener)
 
+    def start(self, places: Iterable[Place]) -> None:
+        """Start the nodes of `places` now rather than with their first load balancer; one that runs is left alone."""
+        for place in places:
+            (self._nodes.get(place) or self._add(place)).begin()
+
     async def apply(self, place: Place, configuration: Configuration) -> None:
         known = self._nodes.get(place)
         if not configuration.load_balancers and (known is None or not known.runs):

@@ -19,6 +19,7 @@ from elba.server.functions import PREFIX as FUNCTIONS
 from elba.server.functions import FunctionGate
 from elba.server.identify import identify
 from elba.server.keys import KnownKeys
+from elba.server.regions import all_regions
 from elba.server.services import SERVED, FirstUseHook, Served, first_use_hooks
 from elba.store.interface import Store
 from elba.wire import HttpRequest, HttpResponse, render_error
@@ -179,7 +180,7 @@ def build_app(
         ids=ids or IdSource(),
         ports=ports,
         settings=settings,
-        regions=frozenset(settings.regions),
+        regions=frozenset(settings.regions) | (frozenset() if settings.only_regions else all_regions()),
         keys=KnownKeys(store, root_key),
         served=served,
         hooks=first_use_hooks() if hooks is None else hooks,

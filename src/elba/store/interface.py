@@ -202,6 +202,9 @@ class Store:
         self._flushed: asyncio.Future[None] | None = None
         self._listeners: list[Listener] = []
         self._failure: StoreError | None = None
+        self._losses = 0
+        """How often writes were lost to a failing disk: whoever waited over a loss is told so."""
+        self._recovering = asyncio.Lock()
 
     async def open(self) -> None:
         """Load the last durable state. Raises: StoreError."""
@@ -229,10 +232,12 @@ class Store:
     async def write(self, command: Callable[[Transaction], T], cause: str) -> T:
         """Run `command` and return its answer once its changes are durable.
 
+        After a write that failed the store first goes back to what is durable; if that can be had, it goes on.
+
         Raises: whatever the command raises (nothing has changed then), StoreError.
         """
         if self._failure is not None:
-            raise self._failure
+            await self._recover()
         transaction = Transaction(self._image)
         answer = command(transaction)
         if transaction.changes:
@@ -249,10 +254,12 @@ class Store:
 
     async def settled(self) -> None:
         """Wait until all that the view shows is durable: no answer may tell of what a crash could undo."""
-        revision = self._revision
-        while self._durable < revision:
+        revision, losses = self._revision, self._losses
+        while self._durable < revision or losses != self._losses:
             if self._failure is not None:
                 raise self._failure
+            if losses != self._losses:
+                raise StoreError("the disk did not take the write")
             if self._flushing is None:
                 self._flushed = asyncio.get_running_loop().create_future()
                 self._flushing = asyncio.create_task(self._flush(), name="store.flush")
@@ -275,6 +282,26 @@ class Store:
         finally:
             self._flushing = None
             flushed.set_result(None)
+
+    async def _recover(self) -> None:
+        """Put the image back to what is durable, once the engine can be read again. Raises: StoreError."""
+        async with self._recovering:
+            if self._failure is None:
+                return
+            revision, resources = await self._engine.load()
+            before = {resource.key: resource for resource in self._image}
+            after = {resource.key: resource for resource in resources}
+            undone = [key for key in before.keys() | after.keys() if before.get(key) != after.get(key)]
+            for resource in before.values():
+                self._image.delete(resource.key)
+            for resource in resources:
+                self._image.put(resource)
+            self._pending.clear()
+            self._revision = self._durable = revision
+            self._losses += 1
+            self._failure = None
+            for listener in self._listeners:
+                listener(undone)
 
     async def close(self) -> None:
         """Make durable what is pending, then close the engine."""

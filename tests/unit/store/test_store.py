@@ -202,10 +202,37 @@ def test_nothing_is_acknowledged_after_the_disk_failed() -> None:
         with pytest.raises(StoreError):
             await store.write(put(thing("a")), "test")
         with pytest.raises(StoreError):
-            await store.write(put(thing("b")), "test")
-        with pytest.raises(StoreError):
             await store.settled()
         assert heard == []
+        with pytest.raises(StoreError):
+            await store.write(put(thing("b")), "test")
+
+    asyncio.run(main())
+
+
+def test_a_store_goes_on_from_what_is_durable_once_the_disk_does() -> None:
+    async def main() -> None:
+        engine = SlowEngine()
+        engine.gate.set()
+        store = Store(engine, now=lambda: 0.0)
+        await store.open()
+        await store.write(put(thing("a", 1)), "test")
+        heard: list[Key] = []
+        store.subscribe(heard.extend)
+        engine.fail = True
+        lost = await asyncio.gather(
+            store.write(put(thing("a", 2)), "test"),
+            store.write(put(thing("b")), "test"),
+            return_exceptions=True,
+        )
+        assert [type(each) for each in lost] == [StoreError, StoreError]
+        engine.fail = False
+        await store.write(put(thing("c")), "test")
+        assert store.view.all(Thing) == [thing("a", 1), thing("c")]
+        assert {key.id for key in heard} == {"a", "b", "c"}, "reconcilers look again at what was undone"
+        again = Store(engine, now=lambda: 0.0)
+        await again.open()
+        assert again.view.all(Thing) == [thing("a", 1), thing("c")]
 
     asyncio.run(main())
 
