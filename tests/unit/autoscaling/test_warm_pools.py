@@ -8,6 +8,7 @@ import pytest
 
 from elba.autoscaling.group_metrics import pool_target
 from elba.autoscaling.resources import Group, WarmPool
+from elba.ec2 import commands as ec2
 from elba.ec2.resources import Instance
 
 from .harness import ACCOUNT, REGION, Harness
@@ -131,3 +132,28 @@ def test_a_dead_warm_instance_is_replaced(elba: Harness) -> None:
     elba.advance(90)
     assert warm_states(elba) == ["Warmed:Stopped"] * 2
     assert gone not in {m.id for m in elba.members()}
+
+
+def test_a_member_for_which_there_is_no_capacity_is_not_started_without_a_pause(elba: Harness) -> None:
+    """The group started it, EC2 stopped it again, the group started it …: no time passed any more."""
+    elba.create(minimum=0, maximum=2, DesiredCapacity=1)
+    elba.asg.put_lifecycle_hook(
+        AutoScalingGroupName="g",
+        LifecycleHookName="h",
+        LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
+        DefaultResult="CONTINUE",
+        HeartbeatTimeout=60,
+    )
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", PoolState="Running")
+    elba.advance(20)
+    (waiting,) = elba.members("Warmed:Pending:Wait")
+    elba.write(lambda tx: ec2.stop(tx, elba.call(), [waiting.id], honour_protection=False))
+    elba.advance(5)
+    elba.provider.limit_capacity(1)
+    before = elba.store.revision
+    elba.advance(90)
+    assert elba.store.revision - before < 200
+    elba.provider.limit_capacity(10)
+    elba.advance(60)
+    assert warm_states(elba) == ["Warmed:Running"]
+    assert ec2_state(elba, waiting.id) == "running"

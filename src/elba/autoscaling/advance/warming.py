@@ -11,6 +11,7 @@ import msgspec
 from elba.autoscaling import activities, placement, sentences
 from elba.autoscaling.advance.launches import first_source, launch_one
 from elba.autoscaling.advance.lifecycle import (
+    BACKOFF_FIRST_SECONDS,
     DEAD,
     LAUNCH_TIMEOUT_SECONDS,
     count_failure,
@@ -94,12 +95,23 @@ def _prepare(turn: Turn, member: Member, pool: WarmPool) -> None:
         if state == "running":
             _settle(turn, member, "Warmed:Running")
         elif state == "stopped":
-            ec2.start(turn.tx, turn.call, [member.id])
+            _start_again(turn, member)
     elif state == "stopped":
         _settle(turn, member, f"Warmed:{pool.pool_state}")
     elif state == "running":
         ec2.stop(turn.tx, turn.call, [member.id], honour_protection=False)
         turn.tx.put(msgspec.structs.replace(member, lifecycle_state="Warmed:Pending:Proceed", state_since=turn.now))
+
+
+def _start_again(turn: Turn, member: Member) -> None:
+    """Start a stopped member, but not at once after a start for which there was no capacity: it would fail at once."""
+    instance = turn.instance(member)
+    if instance is not None and instance.state_reason_code == "Server.InsufficientInstanceCapacity":
+        again = instance.state_transition_time + BACKOFF_FIRST_SECONDS
+        if turn.now < again:
+            turn.look_again_at(again)
+            return
+    ec2.start(turn.tx, turn.call, [member.id])
 
 
 def _settle(turn: Turn, member: Member, state: str) -> None:
