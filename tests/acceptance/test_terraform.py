@@ -12,7 +12,22 @@ import pytest
 
 from tests.acceptance.conftest import Elba
 
-PLUGINS = Path(os.environ.get("ELBA_TERRAFORM_PLUGINS", "/opt/tf-plugins"))
+
+def provider_mirror() -> Path:
+    """The folder of a local mirror that holds Terraform's AWS provider: named, or where such mirrors are kept.
+
+    A folder that is not there if there is none.
+    """
+    if named := os.environ.get("ELBA_TERRAFORM_PLUGINS"):
+        return Path(named)
+    shared = [Path.home() / ".terraform.d/plugins", Path("/usr/local/share/terraform/plugins")]
+    for folder in (*shared, *sorted(Path("/opt").glob("*plugins*"))):
+        if any(folder.glob("*/hashicorp/aws")):
+            return folder
+    return shared[0]
+
+
+PLUGINS = provider_mirror()
 TERRAFORM = shutil.which("terraform")
 
 pytestmark = [
