@@ -32,7 +32,10 @@ def get_queue_url(view: View, call: Call, request: Request) -> Answer:
 
 
 def list_queues(view: View, call: Call, request: Request) -> Answer:
-    """Queues in order of name; paged only if MaxResults is given, as on AWS."""
+    """Queues in order of name; paged only if MaxResults is given, as on AWS. Raises: ApiError InvalidParameterValue."""
+    if not 1 <= request.get("max_results", 1) <= MOST_QUEUES:
+        reason = f"Must be between 1 and {MOST_QUEUES}, if provided"
+        raise ApiError("InvalidParameterValue", f"Value for parameter MaxResults is invalid. Reason: {reason}.")
     prefix, after = request.get("queue_name_prefix", ""), request.get("next_token") or ""
     found = sorted(view.all(Queue, call.account, call.region), key=lambda queue: queue.id)
     found = [queue for queue in found if queue.id.startswith(prefix) and queue.id > after]

@@ -174,3 +174,9 @@ def test_what_is_refused(sqs: Any, url: str, operation: str, parameters: dict[st
     if operation != "create_queue":
         parameters = {"QueueUrl": url, **parameters}
     assert refused(getattr(sqs, operation), **parameters) == code
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1001])
+def test_pages_of_queues_have_bounds(sqs: Any, url: str, most: int) -> None:
+    assert url
+    assert refused(sqs.list_queues, MaxResults=most) == "InvalidParameterValue"
