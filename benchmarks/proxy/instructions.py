@@ -19,7 +19,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from run import BROWSER_FIELDS, LOAD_CORE, PROXY_CORE, free_port, node_config, running, wait_until_serving, write
+from cases import BROWSER_FIELDS
+from peers import node_config
+from processes import LOAD_CORE, PROXY_CORE, free_port, running, wait_until_serving, write
 
 CONNECTIONS = 16
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n\r\n0123456789abcdef0123456789abcdef"
@@ -81,7 +83,7 @@ def count(node: str, requests: int, fields: tuple[str, ...], profile: str | None
     with tempfile.TemporaryDirectory() as name, origin() as target:
         folder = Path(name)
         port = free_port()
-        write(folder / "node/config.json", node_config(port, target))
+        write(folder / "node/config.json", node_config({"plain": port}, target))
         output = profile or str(folder / "callgrind.out")
         command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", "--separate-threads=no", node]
         command += ["--id", "bench-a", "--control", str(folder / "control"), "--data-dir", str(folder / "node")]
