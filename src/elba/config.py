@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `clock_origin`: world time at which its clock equalled the world's (0 = not started yet).
     `regions`: the first is the default one; unless `only_regions`, every other region of AWS is served as well.
     `sns_endpoints`: "loopback": SNS contacts web endpoints on this machine only; "any": on all.
+    `metric_streams`: NAME=URL: where the records of the Firehose delivery stream NAME (or its ARN, or `*`: all) go.
     `auth`: "verify" checks signatures against known keys, "open" takes any key.
     """
 
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     clock_origin: float = 0.0
     sns_endpoints: str = "loopback"
+    metric_streams: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises: ValueError for what no Elba can run with; zone and region names become file and host names."""

@@ -21,6 +21,7 @@ from elba.buckets import DirectoryBuckets
 from elba.cli import addresses
 from elba.cli.assemble import real_parts
 from elba.cli.locks import ControlPlaneLock
+from elba.cloudwatch.streaming.destinations import parse_destinations
 from elba.config import DEFAULT_PORT, Home, Settings
 from elba.context import Ports
 from elba.errors import UserError
@@ -122,6 +123,20 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     return names
 
 
+def _destinations(
+    _context: click.Context, _parameter: click.Parameter, value: tuple[str, ...]
+) -> tuple[str, ...] | None:
+    if not value:
+        return None
+    if value == ("none",):
+        return ()
+    try:
+        parse_destinations(",".join(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return value
+
+
 @click.command("up")
 @click.option("--host", help="Address the API listens on.  [default: 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65535), help=f"Port of the API.  [default: {DEFAULT_PORT}]")
@@ -142,6 +157,15 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str | No
     "--sns-endpoints",
     type=click.Choice(["loopback", "any"]),
     help="Web endpoints that SNS may contact: those on this machine, or all.  [default: loopback]",
+)
+@click.option(
+    "--metric-stream",
+    "metric_streams",
+    multiple=True,
+    callback=_destinations,
+    metavar="NAME=URL",
+    help="Where CloudWatch metric streams to the Firehose delivery stream NAME (or its ARN, or *) go: otlp+http://…, "
+    "otlp-json+http://…, remote-write+http://…, firehose+http://… (or https). May be repeated; `none` forgets all.",
 )
 @click.option("--node-workers", type=click.IntRange(0, 256), help="Worker threads per zone node; 0 = one per core.")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]))

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from elba.cloudwatch.buckets import Bucket
 from elba.cloudwatch.metric import Metric
 from elba.cloudwatch.statistics import parse_statistic
+from elba.datapoints import Dimensions
 
 FRESH_SECONDS = 600
 """Metrics without data for so long are left out."""
@@ -33,11 +34,29 @@ def _labels(pairs: Iterable[tuple[str, str]]) -> str:
     return "{" + ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in pairs) + "}"
 
 
+def metric_family(namespace: str, metric_name: str) -> str:
+    """`aws_ec2_cpu_utilization`."""
+    return f"{_snake(namespace)}_{_snake(metric_name)}"
+
+
+def labels_of(account: str, region: str, unit: str, dimensions: Dimensions) -> list[tuple[str, str]]:
+    """account, region, unit, and the dimensions under names that no other label has."""
+    pairs = [("account", account), ("region", region), ("unit", unit)]
+    used = {"account", "region", "unit", "quantile", "statistic"}
+    for dimension, value in dimensions:
+        label = _snake(dimension) or "dimension"
+        while label in used:
+            label += "_"
+        used.add(label)
+        pairs.append((label, value))
+    return pairs
+
+
 def expose(metrics: Iterable[Metric], now: float) -> str:
     """The text of one scrape."""
     families: dict[str, list[str]] = {}
     for metric in metrics:
-        name = f"{_snake(metric.namespace)}_{_snake(metric.name)}"
+        name = metric_family(metric.namespace, metric.name)
         for unit, series in metric.series.items():
             newest = series.newest
             if newest < now - FRESH_SECONDS:
@@ -46,15 +65,7 @@ def expose(metrics: Iterable[Metric], now: float) -> str:
             buckets = series.buckets(minute, minute + 60, 60)
             if not buckets:
                 continue
-            account, region = metric.identity[:2]
-            pairs = [("account", account), ("region", region), ("unit", unit)]
-            used = {"account", "region", "unit", "quantile"}
-            for dimension, value in metric.dimensions:
-                label = _snake(dimension) or "dimension"
-                while label in used:
-                    label += "_"
-                used.add(label)
-                pairs.append((label, value))
+            pairs = labels_of(*metric.identity[:2], unit, metric.dimensions)
             families.setdefault(name, []).extend(_samples(name, pairs, buckets[0]))
     lines: list[str] = []
     for name, samples in sorted(families.items()):

@@ -1,6 +1,6 @@
 """CloudWatch's API operations: one function for each, named as the operation.
 
-Not built (they answer 400 as unknown operations): insight rules, metric streams, alarm mute rules, widget images,
+Not built (they answer 400 as unknown operations): insight rules, alarm mute rules, widget images,
 saved queries, log alarms, datasets, OTel enrichment.
 """
 
@@ -10,7 +10,7 @@ from elba.call import Answer, Request
 from elba.cloudwatch import commands
 from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.ingest import parse_metric_data
-from elba.cloudwatch.queries import alarms, dashboards, data, detectors, metrics
+from elba.cloudwatch.queries import alarms, dashboards, data, detectors, metrics, streams
 from elba.cloudwatch.series import SeriesEngine
 from elba.context import Context
 
@@ -116,3 +116,27 @@ async def delete_anomaly_detector(ctx: Context, request: Request) -> Answer:
     answer = await ctx.write(commands.delete_anomaly_detector, request)
     bands_of(_engine(ctx), ctx.view).forget()
     return answer
+
+
+async def put_metric_stream(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_metric_stream, request)
+
+
+async def get_metric_stream(ctx: Context, request: Request) -> Answer:
+    return streams.get_metric_stream(ctx.view, ctx.call, request)
+
+
+async def list_metric_streams(ctx: Context, request: Request) -> Answer:
+    return streams.list_metric_streams(ctx.view, ctx.call, request)
+
+
+async def start_metric_streams(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.start_metric_streams, request)
+
+
+async def stop_metric_streams(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.stop_metric_streams, request)
+
+
+async def delete_metric_stream(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_metric_stream, request)

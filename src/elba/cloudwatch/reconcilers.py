@@ -17,7 +17,9 @@ from elba.cloudwatch.commands.composites import child_names
 from elba.cloudwatch.commands.transitions import actions_of, service_of
 from elba.cloudwatch.composite import alarm_name
 from elba.cloudwatch.resources import Alarm, AlarmAction, AlarmHistoryItem, CompositeAlarm
+from elba.cloudwatch.schedule import MINUTE, publication_lag
 from elba.cloudwatch.series import SeriesEngine
+from elba.cloudwatch.streaming.streamer import MetricStreamer
 from elba.cloudwatch.watching import Watch
 from elba.ec2 import commands as ec2
 from elba.errors import ApiError
@@ -28,11 +30,7 @@ from elba.store.interface import Transaction
 
 log = logging.getLogger(__name__)
 
-MINUTE = 60
 SHORT = 10
-LAG_SETTING = "alarm_lag_seconds"
-REPORT_SECONDS = 2.5
-"""Real seconds after a minute's end in which its metrics are published: the nodes' come two reports after it."""
 REPEAT_LEAST_SECONDS = 50.0
 """A scaling policy is invoked again in the first pass that is about a minute after the change, not sooner."""
 PRUNE_SECONDS = 3600
@@ -42,7 +40,12 @@ CHANGES_PER_WRITE = 500
 
 def build(parts: Parts) -> list[Reconciler | Ticker]:
     """CloudWatch's loops."""
-    return [AlarmEvaluator(parts), CompositeAlarmReconciler(parts), AlarmActionReconciler(parts)]
+    return [
+        AlarmEvaluator(parts),
+        CompositeAlarmReconciler(parts),
+        AlarmActionReconciler(parts),
+        MetricStreamer(parts),
+    ]
 
 
 def _call(parts: Parts, account: str, region: str, cause: str) -> Call:
@@ -74,8 +77,7 @@ class AlarmEvaluator:
         engine = parts.metrics
         assert isinstance(engine, SeriesEngine)
         self._watch = Watch(engine, bands_of(engine, parts.store.view))
-        lag = parts.settings.get(LAG_SETTING)
-        self._lag = float(lag) if lag else 0.5 + REPORT_SECONDS * parts.clock.scale
+        self._lag = publication_lag(parts.settings, parts.clock)
 
     async def run(self) -> None:
         # What ended while nobody looked: changes of state at once, repetitions at their minute.

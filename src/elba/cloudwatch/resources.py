@@ -146,3 +146,32 @@ class Dashboard(Resource, frozen=True, kw_only=True):
     body: str
     last_modified: float = 0.0
     tags: Tags = {}
+
+
+class MetricStream(Resource, frozen=True, kw_only=True):
+    """`id` is its name. Filters and statistics configurations are kept as they were sent."""
+
+    KIND: ClassVar[str] = "cloudwatch.metric_stream"
+
+    arn: str
+    firehose_arn: str
+    role_arn: str
+    output_format: str
+    include_filters: list[dict[str, Any]] = []
+    exclude_filters: list[dict[str, Any]] = []
+    statistics_configurations: list[dict[str, Any]] = []
+    include_linked_accounts_metrics: bool = False
+    state: str = "running"
+    created: float = 0.0
+    updated: float = 0.0
+    started: float = 0.0
+    """When it last began to run: what is older is not sent."""
+    tags: Tags = {}
+
+
+class MetricStreamProgress(Resource, frozen=True, kw_only=True):
+    """How far a stream has come; `id` is the stream's name. Minutes before `through` are delivered or given up."""
+
+    KIND: ClassVar[str] = "cloudwatch.metric_stream_progress"
+
+    through: float

@@ -28,8 +28,13 @@ PENDING_MOST = 2_000_000
 """Records kept for a disk that takes none; the oldest are given up beyond that."""
 SWEEP_SHARE = 8
 """One metric is checked for buckets to roll up for so many datapoints put."""
+TOUCHED_MOST = 1_000_000
+"""Minutes noted for metric streams between two of their rounds; more are not noted."""
 REWRITE_STEP_BYTES = 4 * 1024 * 1024
 """How much of a rewrite goes to disk with one flush."""
+
+Touched = set[tuple[int, str, int]]
+"""(metric number, unit, start of a minute) of minutes to which something was added."""
 
 
 def _shape_of(raw: RawShape) -> Shape | None:
@@ -95,6 +100,8 @@ class SeriesEngine:
         self._failing = False
         self._sweep: list[int] = []
         self._sweep_credit = 0
+        self.touched: Touched | None = None
+        """What was added to since it was last emptied; None while no metric stream wants to know."""
         self.ingested = 0
         """Datapoints put since the start."""
 
@@ -121,7 +128,7 @@ class SeriesEngine:
         now = self._clock.now()
         durable = self._journal is not None
         pending = self._pending
-        known = self._by_identity
+        known, touched = self._by_identity, self.touched
         number_before = self.ingested
         for point in datapoints:
             identity = (point.account, point.region, point.namespace, point.metric_name, point.dimensions)
@@ -133,6 +140,8 @@ class SeriesEngine:
                 continue
             self.ingested += 1
             metric.add(now, point.timestamp, point.resolution, point.unit, bucket, _shape_of(raw))
+            if touched is not None and len(touched) < TOUCHED_MOST:
+                touched.add((metric.number, point.unit, int(point.timestamp // 60) * 60))
             if durable:
                 pending.append((metric.number, point.unit, point.timestamp, point.resolution, bucket, raw))
         self._sweep_some(now, self.ingested - number_before)
@@ -140,6 +149,9 @@ class SeriesEngine:
     def find(self, account: str, region: str, namespace: str, name: str, dimensions: Dimensions) -> Metric | None:
         """The metric with exactly these dimensions, or None."""
         return self._by_identity.get((account, region, namespace, name, dimensions))
+
+    def metric_by_number(self, number: int) -> Metric | None:
+        return self._metrics.get(number)
 
     def metrics(self, account: str, region: str) -> Iterable[Metric]:
         """An owner's metrics in order of their `number`."""

@@ -15,6 +15,12 @@ from elba.cloudwatch.commands.alarms import (
 from elba.cloudwatch.commands.composites import evaluate_composite, put_composite_alarm
 from elba.cloudwatch.commands.dashboards import delete_dashboards, put_dashboard
 from elba.cloudwatch.commands.detectors import delete_anomaly_detector, put_anomaly_detector
+from elba.cloudwatch.commands.streams import (
+    delete_metric_stream,
+    put_metric_stream,
+    start_metric_streams,
+    stop_metric_streams,
+)
 from elba.cloudwatch.commands.tags import tag_resource, untag_resource
 from elba.cloudwatch.commands.transitions import change_state, emit_action, emit_actions, record_action
 
@@ -23,6 +29,7 @@ __all__ = [
     "delete_alarms",
     "delete_anomaly_detector",
     "delete_dashboards",
+    "delete_metric_stream",
     "disable_alarm_actions",
     "emit_action",
     "emit_actions",
@@ -33,8 +40,11 @@ __all__ = [
     "put_composite_alarm",
     "put_dashboard",
     "put_metric_alarm",
+    "put_metric_stream",
     "record_action",
     "set_alarm_state",
+    "start_metric_streams",
+    "stop_metric_streams",
     "tag_resource",
     "untag_resource",
 ]

@@ -1,4 +1,4 @@
-"""Tags of alarms and dashboards."""
+"""Tags of alarms, dashboards and metric streams."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import msgspec
 
 from elba.call import Answer, Call, Request
 from elba.cloudwatch.limits import require_tags
-from elba.cloudwatch.resources import Alarm, CompositeAlarm, Dashboard
+from elba.cloudwatch.resources import Alarm, CompositeAlarm, Dashboard, MetricStream
 from elba.errors import ApiError
 from elba.store.interface import Transaction, View
 
 GLOBAL = "aws-global"
 
 
-def require_taggable(view: View, call: Call, arn: str) -> Alarm | CompositeAlarm | Dashboard:
+Taggable = Alarm | CompositeAlarm | Dashboard | MetricStream
+
+
+def require_taggable(view: View, call: Call, arn: str) -> Taggable:
     """The resource of that ARN. Raises: ApiError ResourceNotFoundException."""
-    found: Alarm | CompositeAlarm | Dashboard | None = None
+    found: Taggable | None = None
     if arn.startswith(prefix := call.arn("cloudwatch", "alarm:")):
         name = arn.removeprefix(prefix)
         found = view.get(Alarm, call.account, call.region, name) or view.get(
@@ -23,6 +26,8 @@ def require_taggable(view: View, call: Call, arn: str) -> Alarm | CompositeAlarm
         )
     elif arn.startswith(prefix := call.arn("cloudwatch", "dashboard/", global_=True)):
         found = view.get(Dashboard, call.account, GLOBAL, arn.removeprefix(prefix))
+    elif arn.startswith(prefix := call.arn("cloudwatch", "metric-stream/")):
+        found = view.get(MetricStream, call.account, call.region, arn.removeprefix(prefix))
     if found is None:
         raise ApiError("ResourceNotFoundException", f"Unknown resource {arn}", 404)
     return found
