@@ -9,8 +9,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// What one read takes at most. A head that is larger makes its buffer grow.
 pub const BLOCK: usize = 16 * 1024;
+/// What one read of a large body takes at most: fewer, larger system calls.
+pub const WIDE_BLOCK: usize = 128 * 1024;
 /// Blocks kept for later; more are given back to the allocator.
 const MAX_FREE: usize = 1024;
+const MAX_FREE_WIDE: usize = 64;
 /// An output buffer that has grown beyond this is not kept.
 const MAX_KEPT_OUTPUT: usize = 64 * 1024;
 
@@ -18,6 +21,7 @@ const MAX_KEPT_OUTPUT: usize = 64 * 1024;
 #[derive(Default)]
 pub struct Buffers {
     blocks: RefCell<Vec<Vec<u8>>>,
+    wide_blocks: RefCell<Vec<Vec<u8>>>,
     outputs: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -27,9 +31,14 @@ impl Buffers {
     }
 
     fn give_back(&self, block: Vec<u8>) {
-        let mut blocks = self.blocks.borrow_mut();
-        if block.len() == BLOCK && blocks.len() < MAX_FREE {
-            blocks.push(block);
+        let (kept, limit) = match block.len() {
+            BLOCK => (&self.blocks, MAX_FREE),
+            WIDE_BLOCK => (&self.wide_blocks, MAX_FREE_WIDE),
+            _ => return,
+        };
+        let mut kept = kept.borrow_mut();
+        if kept.len() < limit {
+            kept.push(block);
         }
     }
 
@@ -85,6 +94,15 @@ impl Input {
             buffers.give_back(std::mem::take(&mut self.block));
             self.start = 0;
             self.end = 0;
+        }
+    }
+
+    /// Goes on with a larger block, if nothing is in the one it has.
+    pub fn widen(&mut self, buffers: &Buffers) {
+        if self.is_empty() && self.block.len() < WIDE_BLOCK {
+            let wide = buffers.wide_blocks.borrow_mut().pop();
+            let narrow = std::mem::replace(&mut self.block, wide.unwrap_or_else(|| vec![0; WIDE_BLOCK]));
+            buffers.give_back(narrow);
         }
     }
 
@@ -171,5 +189,22 @@ mod tests {
         assert_eq!(buffers.blocks.borrow().len(), 1);
         fill(&mut input, b"x", &buffers, 0);
         assert!(buffers.blocks.borrow().is_empty());
+    }
+
+    #[test]
+    fn a_wide_block_takes_the_place_of_an_empty_one_only() {
+        let buffers = Buffers::default();
+        let mut input = Input::default();
+        let bytes = vec![7u8; WIDE_BLOCK];
+        assert_eq!(fill(&mut input, &bytes, &buffers, BLOCK), BLOCK);
+        input.widen(&buffers);
+        assert_eq!(input.len(), BLOCK);
+        input.consume(usize::MAX);
+        input.widen(&buffers);
+        assert_eq!(fill(&mut input, &bytes, &buffers, BLOCK), WIDE_BLOCK);
+        assert_eq!(buffers.blocks.borrow().len(), 1);
+        input.consume(usize::MAX);
+        input.release(&buffers);
+        assert_eq!(buffers.wide_blocks.borrow().len(), 1);
     }
 }

@@ -40,6 +40,8 @@ const MAX_TARGETS: usize = 3;
 /// Body bytes that come with a response head are copied behind it up to here, beyond they are sent from where they
 /// are, in the same system call.
 const COPY_LIMIT: usize = 4096;
+/// A body that moves faster than the others wait lets them have their turn after so many bytes.
+const TURN_BYTES: usize = 1 << 20;
 /// Interim responses a target may send before its final one.
 const MAX_INTERIM: u32 = 32;
 
@@ -705,6 +707,7 @@ impl<S: ClientStream> Connection<S> {
         upload: &mut Upload,
         upstream: &mut Upstream,
     ) -> Poll<Result<(), UploadError>> {
+        let mut moved = 0;
         loop {
             upload.waits_for_client = false;
             let direct = match &upload.body {
@@ -745,6 +748,13 @@ impl<S: ClientStream> Connection<S> {
             upload.is_streaming = true;
             self.output.clear();
             self.sent = 0;
+            if moved >= TURN_BYTES {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if matches!(upload.body, Body::Length(rest) if rest > BLOCK as u64) {
+                self.input.widen(&self.worker.buffers);
+            }
             if !self.input.is_empty() {
                 // chunks
                 match upload.body.take(self.input.bytes(), &mut self.output, BLOCK) {
@@ -760,6 +770,7 @@ impl<S: ClientStream> Connection<S> {
                 .poll_fill(context, &mut self.stream, &self.worker.buffers, BLOCK)
             {
                 Poll::Ready(Ok(count)) if count > 0 => {
+                    moved += count;
                     self.bytes += count as u64;
                     self.received += count as u64;
                     self.progress();
@@ -781,6 +792,7 @@ impl<S: ClientStream> Connection<S> {
         upstream: &mut Upstream,
         from_target: &mut Input,
     ) -> Poll<Result<(), DownloadError>> {
+        let mut moved = 0;
         loop {
             let direct = match &download.body {
                 Body::Length(rest) => (*rest).min(from_target.len() as u64) as usize,
@@ -826,9 +838,19 @@ impl<S: ClientStream> Connection<S> {
             }
             self.output.clear();
             self.sent = 0;
+            if moved >= TURN_BYTES {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if matches!(download.body, Body::Length(rest) if rest > BLOCK as u64) {
+                from_target.widen(&self.worker.buffers);
+            }
             match from_target.poll_fill(context, upstream, &self.worker.buffers, BLOCK) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(count)) if count > 0 => self.progress(),
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    moved += count;
+                    self.progress();
+                }
                 Poll::Ready(Ok(_)) if matches!(download.body, Body::UntilClose) => {
                     if download.chunked {
                         self.output.extend_from_slice(LAST_CHUNK);
