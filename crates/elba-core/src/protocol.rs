@@ -128,6 +128,10 @@ pub struct Target {
     pub known_health: String,
     /// address:port as AWS's health check would show it in Host (private address)
     pub host_header: String,
+    /// security groups keep the load balancer from its port
+    pub refused: bool,
+    /// … from its health check port
+    pub check_refused: bool,
 }
 
 impl Default for Target {
@@ -140,6 +144,8 @@ impl Default for Target {
             state: "active".into(),
             known_health: String::new(),
             host_header: String::new(),
+            refused: false,
+            check_refused: false,
         }
     }
 }
@@ -423,6 +429,8 @@ pub struct Listener {
     pub mutual_tls: Option<MutualTls>,
     /// keys and values as AWS names them
     pub attributes: BTreeMap<String, String>,
+    /// CIDRs that security groups let in here; None = everybody
+    pub allowed_sources: Option<Vec<String>>,
 }
 
 impl Default for Listener {
@@ -436,6 +444,7 @@ impl Default for Listener {
             ssl_policy: String::new(),
             mutual_tls: None,
             attributes: Default::default(),
+            allowed_sources: None,
         }
     }
 }
@@ -472,8 +481,6 @@ pub struct LoadBalancer {
     pub listeners: Vec<Listener>,
     pub attributes: BTreeMap<String, String>,
     pub cookie_keys: Vec<CookieKey>,
-    /// CIDRs that its security groups let in; None = not enforced
-    pub allowed_sources: Option<Vec<String>>,
 }
 
 impl Default for LoadBalancer {
@@ -489,7 +496,6 @@ impl Default for LoadBalancer {
             listeners: Default::default(),
             attributes: Default::default(),
             cookie_keys: Default::default(),
-            allowed_sources: None,
         }
     }
 }

@@ -133,6 +133,8 @@ impl Table {
 struct Settings {
     address: SocketAddr,
     protocol: Protocol,
+    /// security groups keep the node from that port
+    refused: bool,
     request: Vec<u8>,
     matcher: Matcher,
     interval: Duration,
@@ -161,6 +163,7 @@ fn settings_of(group: &TargetGroup, target: &elba_core::compile::Target, scale: 
     Some(Settings {
         address: SocketAddr::new(target.state.address.ip(), core::check_port(check, &target.source)),
         protocol,
+        refused: target.source.check_refused,
         request: core::check_request(check, &target.source),
         // Checked when the configuration was accepted.
         matcher: Matcher::parse(&check.matcher).ok()?,
@@ -179,6 +182,12 @@ struct Checked {
     settings: Option<Settings>,
     health: Rc<RefCell<TargetHealth>>,
     task: Option<JoinHandle<()>>,
+}
+
+impl Checked {
+    fn is_refused(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.refused)
+    }
 }
 
 impl Drop for Checked {
@@ -333,6 +342,7 @@ fn reconcile_group(
             Some(known) if known.settings == settings => known,
             known => {
                 let first_delay = match (&known, &settings) {
+                    (Some(known), Some(s)) if known.is_refused() && !s.refused => Duration::ZERO,
                     // New settings: soon, but not all targets at one instant.
                     (Some(_), Some(s)) => s.interval.min(Duration::from_secs(1)).mul_f64(context.random()),
                     _ => Duration::ZERO,
@@ -420,8 +430,15 @@ async fn check_for_ever(
         if health.borrow_mut().handle_started() {
             context.publish(group, key, &health.borrow());
         }
-        let (outcome, rest) = check(settings).await;
-        drop(permit);
+        let (outcome, rest) = if settings.refused {
+            drop(permit);
+            sleep(settings.timeout).await;
+            (Outcome::Timeout, None)
+        } else {
+            let result = check(settings).await;
+            drop(permit);
+            result
+        };
         let before = health.borrow().state;
         let changed = health
             .borrow_mut()

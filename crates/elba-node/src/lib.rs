@@ -3,6 +3,7 @@
 pub mod access_log;
 pub mod binds;
 pub mod buffers;
+pub mod caller;
 pub mod clock;
 pub mod config_store;
 pub mod control;

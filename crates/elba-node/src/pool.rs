@@ -28,11 +28,15 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Opens a connection. To be raced against a deadline by the caller.
+    /// Opens a connection. To be raced against a deadline by the caller: where security groups are in the way it
+    /// never ends, as where a packet is dropped.
     ///
     /// # Errors
     /// As the system says it.
     pub async fn connect(state: &TargetState, cells: Arc<BalancerCells>) -> io::Result<Upstream> {
+        if state.is_refused() {
+            return std::future::pending().await;
+        }
         let stream = TcpStream::connect(state.address).await?;
         stream.set_nodelay(true)?;
         cells.add(Balancer::NewConnectionCount, 1);

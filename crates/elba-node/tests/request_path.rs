@@ -851,10 +851,12 @@ fn the_front_door_chooses_by_host() {
 fn security_groups_keep_others_out() {
     let target = Target::saying("x");
     let mut snapshot = snapshot(&[target.address]);
-    snapshot.load_balancers[0].allowed_sources = Some(vec!["10.0.0.0/8".into()]);
+    snapshot.load_balancers[0].listeners[0].allowed_sources = Some(vec!["10.0.0.0/8".into()]);
     let mut node = Node::start(snapshot);
     assert!(node.connect().is_closed());
-    node.install(|snapshot| snapshot.load_balancers[0].allowed_sources = Some(vec!["127.0.0.0/8".into()]));
+    node.install(|snapshot| {
+        snapshot.load_balancers[0].listeners[0].allowed_sources = Some(vec!["127.0.0.0/8".into()])
+    });
     std::thread::sleep(Duration::from_millis(20));
     assert_eq!(node.get("/").status, 200);
 }

@@ -16,10 +16,11 @@ import msgspec
 
 from elba.acm.resources import Certificate
 from elba.dataplane import protocol
+from elba.dataplane.admission import SecurityIndex, TargetAdmission, allowed_sources
 from elba.dataplane.delta import same_target
 from elba.dataplane.interface import Configuration, Place
 from elba.ec2.addresses import host_address
-from elba.ec2.resources import Instance, Vpc
+from elba.ec2.resources import Instance, NetworkInterface, SecurityGroup, Vpc
 from elba.elbv2.attributes import attributes_of_listener, attributes_of_load_balancer, attributes_of_target_group
 from elba.elbv2.certificates import find_certificate
 from elba.elbv2.commands.lookup import rules_of
@@ -44,6 +45,7 @@ _ENDING = ("stopping", "shutting-down")
 _ENDED = ("stopped", "terminated")
 _SHARED = {kind.KIND for kind in (Certificate, ServerCertificate, TrustStore, TrustStoreRevocation)}
 """What listeners of several load balancers may name."""
+_FILTERS = {kind.KIND for kind in (SecurityGroup, NetworkInterface)}
 _KINDS = {kind.KIND for kind in (LoadBalancer, CookieKeys, Listener, Rule, TargetGroup, Target)}
 
 
@@ -62,13 +64,13 @@ def compile_load_balancer(view: View, balancer: LoadBalancer) -> protocol.LoadBa
         kind=balancer.type,
         account=balancer.account,
         addresses=[protocol.ZoneAddress(zone=z.zone_name, address=z.host_address) for z in balancer.zones],
-        listeners=[_listener(view, listener) for listener in listeners],
+        listeners=[_listener(view, balancer, listener) for listener in listeners],
         attributes=attributes_of_load_balancer(balancer),
         cookie_keys=[protocol.CookieKey(id=id_, secret=secret) for id_, secret in keys.keys] if keys else [],
     )
 
 
-def _listener(view: View, listener: Listener) -> protocol.Listener:
+def _listener(view: View, balancer: LoadBalancer, listener: Listener) -> protocol.Listener:
     certificates = dict.fromkeys(listener.certificates)  # a default one may be in the list too
     return protocol.Listener(
         arn=listener.id,
@@ -79,6 +81,7 @@ def _listener(view: View, listener: Listener) -> protocol.Listener:
         ssl_policy=listener.ssl_policy,
         mutual_tls=_mutual_tls(view, listener),
         attributes=attributes_of_listener(listener),
+        allowed_sources=allowed_sources(view, balancer, listener.port),
     )
 
 
@@ -266,10 +269,13 @@ def _health_check(group: TargetGroup) -> protocol.HealthCheck:
     )
 
 
-def compile_target(view: View, group: TargetGroup, target: Target) -> protocol.Target | None:
+def compile_target(
+    view: View, group: TargetGroup, target: Target, refused: tuple[bool, bool] = (False, False)
+) -> protocol.Target | None:
     """A target as nodes see it; None while nothing could reach it (its instance is stopped or gone).
 
-    An instance that is stopping takes no new requests, as if it were draining.
+    An instance that is stopping takes no new requests, as if it were draining. `refused`: whether security groups
+    keep load balancers from its port, and from its health check port.
     """
     state = "draining" if target.draining_since else "active"
     if group.target_type == "instance":
@@ -296,6 +302,8 @@ def compile_target(view: View, group: TargetGroup, target: Target) -> protocol.T
         state=state,
         known_health=health.state if health else "",
         host_header=private if target.port in (80, 443) else f"{private}:{target.port}",
+        refused=refused[0],
+        check_refused=refused[1],
     )
 
 
@@ -313,15 +321,20 @@ class _Group:
 
     __slots__ = ("compiled", "settings", "targets")
 
-    def __init__(self, view: View, group: TargetGroup) -> None:
+    def __init__(self, view: View, group: TargetGroup, security: SecurityIndex) -> None:
         self.settings = compile_group_settings(group)
         self.targets: dict[str, protocol.Target] = {}
         self.compiled: protocol.TargetGroup | None = None
+        admission = TargetAdmission(view, group)
         for target in view.children(Target, group.account, group.region, group.id):
-            self.refresh(view, group, target)
+            self.refresh(view, group, target, admission, security)
 
-    def refresh(self, view: View, group: TargetGroup, target: Target) -> None:
-        compiled, known = compile_target(view, group, target), self.targets.get(target.id)
+    def refresh(
+        self, view: View, group: TargetGroup, target: Target, admission: TargetAdmission, security: SecurityIndex
+    ) -> None:
+        traffic, check, groups = admission.of(target)
+        security.note_targets(group.key, groups)
+        compiled, known = compile_target(view, group, target, (traffic, check)), self.targets.get(target.id)
         if compiled is None:
             if self.targets.pop(target.id, None) is None:
                 return
@@ -349,6 +362,7 @@ class Compiler:
         self._usage: dict[Key, list[str]] = {}
         self._users: dict[tuple[str, str], set[Key]] = {}
         """(kind, id) of what is shared to the load balancers that were compiled from it."""
+        self._security = SecurityIndex(view)
 
     def changed(self, keys: Iterable[Key]) -> None:
         """Forget what was compiled from these resources."""
@@ -363,8 +377,32 @@ class Compiler:
             elif key.kind in _SHARED:
                 for user in self._users_of(key):
                     self._forget(user)
+            elif key.kind in _FILTERS:
+                for user in self._security.balancers(key):
+                    self._forget(user)
+                self._dirty_targets |= self._targets_behind(key)
             elif (balancer := self._balancer_of(key)) is not None:
                 self._forget(balancer)
+                if key.kind == LoadBalancer.KIND:  # its security groups may be others now
+                    self._dirty_targets |= self._targets_of_balancer(key)
+
+    def _targets_behind(self, key: Key) -> set[Key]:
+        """The targets, in groups in use, that a changed security group or network interface bears on."""
+        if key.kind == NetworkInterface.KIND:
+            interface = self._view.get(NetworkInterface, key.account, key.region, key.id)
+            address = interface.private_ip_address if interface else ""
+            return self._targets_of_instance.get((key.account, key.region, address), set())
+        return {
+            target.key
+            for group in self._security.target_groups(key)
+            for target in self._view.children(Target, group.account, group.region, group.id)
+        }
+
+    def _targets_of_balancer(self, key: Key) -> set[Key]:
+        balancer = self._view.get(LoadBalancer, key.account, key.region, key.id)
+        groups = [] if balancer is None else list(_groups_used(self._view, balancer))
+        found = (self._view.children(Target, key.account, key.region, arn) for arn in groups)
+        return {target.key for targets in found for target in targets}
 
     def _forget(self, balancer: Key) -> None:
         self._balancers.pop(balancer, None)
@@ -389,11 +427,15 @@ class Compiler:
         settings = compile_group_settings(group)
         if settings != kept.settings:
             kept.settings, kept.compiled = settings, None
+        # other load balancers, or another health check port: security groups may say something else
+        self._dirty_targets |= {t.key for t in self._view.children(Target, key.account, key.region, key.id)}
 
     def concerns(self, key: Key) -> bool:
         """Whether a changed resource may change a configuration; for instances: whether it is a target."""
         if key.kind == Instance.KIND:
             return bool(self._targets_of_instance.get(key[1:]))
+        if key.kind in _FILTERS:
+            return bool(self._security.balancers(key) or self._targets_behind(key))
         return key.kind in _KINDS
 
     def regions(self, key: Key) -> set[str]:
@@ -437,6 +479,7 @@ class Compiler:
         if key not in self._balancers:
             self._balancers[key] = compile_load_balancer(self._view, balancer)
             self._usage[key] = list(_groups_used(self._view, balancer))
+            self._security.note_balancer(balancer)
             for name in _shared_used(self._view, balancer):
                 self._users.setdefault(name, set()).add(key)
         return self._balancers[key]
@@ -447,7 +490,7 @@ class Compiler:
             group = self._view.get(TargetGroup, key.account, key.region, key.id)
             if group is None:
                 return None
-            kept = self._groups[key] = _Group(self._view, group)
+            kept = self._groups[key] = _Group(self._view, group, self._security)
             for target in self._view.children(Target, key.account, key.region, key.id):
                 self._index(target)
         return kept.result()
@@ -457,6 +500,7 @@ class Compiler:
 
     def _refresh_targets(self) -> None:
         dirty, self._dirty_targets = self._dirty_targets, set()
+        admissions: dict[Key, TargetAdmission] = {}
         for key in dirty:
             group_arn, _, rest = key.id.partition("|")
             group_key = Key(TargetGroup.KIND, key.account, key.region, group_arn)
@@ -477,7 +521,9 @@ class Compiler:
                 kept.targets.pop(key.id, None)
                 kept.compiled = None
             else:
-                kept.refresh(self._view, group, target)
+                admission = admissions.get(group_key) or TargetAdmission(self._view, group)
+                admissions[group_key] = admission
+                kept.refresh(self._view, group, target, admission, self._security)
 
 
 def _groups_used(view: View, balancer: LoadBalancer) -> Iterator[str]:

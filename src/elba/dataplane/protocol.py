@@ -88,6 +88,8 @@ class Target(Part, frozen=True, kw_only=True, omit_defaults=True):
     state: str = "active"
     known_health: str = ""
     host_header: str = ""  # address:port as AWS's health check would show it in Host (private address)
+    refused: bool = False  # security groups keep the load balancer from its port
+    check_refused: bool = False  # … from its health check port
 
     @property
     def key(self) -> str:
@@ -244,6 +246,7 @@ class Listener(Part, frozen=True, kw_only=True, omit_defaults=True):
     ssl_policy: str = ""
     mutual_tls: MutualTls | None = None
     attributes: dict[str, str] = {}  # keys and values as AWS names them
+    allowed_sources: list[str] | None = None  # CIDRs that security groups let in here; None = everybody
 
 
 class ZoneAddress(Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -273,7 +276,6 @@ class LoadBalancer(Part, frozen=True, kw_only=True, omit_defaults=True):
     listeners: list[Listener] = []
     attributes: dict[str, str] = {}
     cookie_keys: list[CookieKey] = []
-    allowed_sources: list[str] | None = None  # CIDRs that its security groups let in; None = not enforced
 
 
 # ── messages down ────────────────────────────────────────────────────────────────────────────────────

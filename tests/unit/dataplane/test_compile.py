@@ -74,7 +74,6 @@ def test_a_load_balancer_with_all_it_has(account: AnAccount) -> None:
     ]
     assert balancer.attributes["idle_timeout.timeout_seconds"] == "60"
     assert len(balancer.cookie_keys) == 1
-    assert balancer.allowed_sources is None
     first, second = balancer.listeners
     assert (first.port, first.protocol, second.port) == (80, "HTTP", 81)
     assert [rule.priority for rule in first.rules] == [5, 6, 7, 0]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::attributes::{response_headers, LoadBalancerAttributes};
-use super::network::Cidr;
+use super::network::Sources;
 use crate::protocol;
 use crate::routing::Router;
 use crate::stickiness::CookieKeys;
@@ -24,6 +24,22 @@ pub struct Listener {
     pub server_header: bool,
     /// header fields added to every response: name as sent, name in lower case, value
     pub response_headers: Vec<(String, String, String)>,
+    /// whom security groups let in; None = everybody
+    sources: Option<Sources>,
+}
+
+impl Listener {
+    /// Whether the load balancer's security groups let this client in.
+    pub fn allows(&self, client: IpAddr) -> bool {
+        self.sources
+            .as_ref()
+            .is_none_or(|sources| sources.contain(client))
+    }
+
+    /// Whether it lets in addresses of instances that it would not let in otherwise.
+    pub fn allows_instances(&self) -> bool {
+        self.sources.as_ref().is_some_and(Sources::name_instances)
+    }
 }
 
 #[derive(Debug)]
@@ -33,7 +49,6 @@ pub struct LoadBalancer {
     pub listeners: Vec<Listener>,
     /// zone and address
     pub addresses: Vec<(String, IpAddr)>,
-    pub allowed_sources: Option<Vec<Cidr>>,
     pub cookie_keys: CookieKeys,
     pub(super) problems: Vec<String>,
     /// every target group its rules name, with the slot it was resolved to
@@ -58,13 +73,6 @@ impl LoadBalancer {
             .iter()
             .find(|(name, _)| name == zone)
             .map(|(_, address)| *address)
-    }
-
-    pub fn allows(&self, client: IpAddr) -> bool {
-        match &self.allowed_sources {
-            None => true,
-            Some(networks) => networks.iter().any(|network| network.contains(client)),
-        }
     }
 }
 
@@ -121,6 +129,10 @@ pub(super) fn compile_load_balancer(
                 .get("routing.http.response.server.enabled")
                 .is_none_or(|value| value != "false"),
             response_headers: response_headers(&listener.attributes),
+            sources: listener
+                .allowed_sources
+                .as_deref()
+                .map(|texts| Sources::parse(texts, &listener.arn, &mut problems)),
         });
     }
     let mut addresses = Vec::with_capacity(source.addresses.len());
@@ -133,25 +145,12 @@ pub(super) fn compile_load_balancer(
             )),
         }
     }
-    let allowed_sources = source.allowed_sources.as_ref().map(|networks| {
-        networks
-            .iter()
-            .filter_map(|text| {
-                let parsed = Cidr::parse(text);
-                if parsed.is_none() {
-                    problems.push(format!("{}: {text:?} is not a CIDR", source.arn));
-                }
-                parsed
-            })
-            .collect()
-    });
     let cookie_keys = CookieKeys::parse(&source.cookie_keys, &mut problems);
     LoadBalancer {
         source: source.clone(),
         attributes,
         listeners,
         addresses,
-        allowed_sources,
         cookie_keys,
         problems,
         references,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use attributes::{AccessLog, LoadBalancerAttributes};
 pub use front_door::{Bind, Place, Serves};
 pub use load_balancer::{Listener, LoadBalancer};
-pub use network::Cidr;
+pub use network::{Cidr, Sources};
 pub use state::{GroupState, Health, TargetState};
 pub use target_group::{Algorithm, Target, TargetGroup};
 

@@ -82,6 +82,8 @@ pub struct TargetState {
     outstanding: AtomicU32,
     /// set when a draining target has left its group: requests in flight on it are to be cut (502)
     cut: AtomicBool,
+    /// security groups keep this node from its port: connecting to it would time out
+    refused: AtomicBool,
     /// slow start: when the ramp began, in ms of the node's own clock; 0 = no ramp
     pub(super) ramp_from_ms: AtomicU64,
 }
@@ -100,6 +102,7 @@ impl TargetState {
             health: AtomicU8::new(health as u8),
             outstanding: AtomicU32::new(0),
             cut: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             ramp_from_ms: AtomicU64::new(0),
         }
     }
@@ -135,6 +138,14 @@ impl TargetState {
     /// Called by the node when it installs a version that lists this target in `Compiled::cut`.
     pub fn set_cut(&self, cut: bool) {
         self.cut.store(cut, Relaxed);
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Relaxed)
+    }
+
+    pub(super) fn set_refused(&self, refused: bool) {
+        self.refused.store(refused, Relaxed);
     }
 
     pub fn ramp_from_ms(&self) -> u64 {

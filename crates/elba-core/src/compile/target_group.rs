@@ -150,6 +150,7 @@ pub(super) fn compile_group(
         };
         let state =
             kept.unwrap_or_else(|| Arc::new(TargetState::new(key.clone(), address, state.clone(), health)));
+        state.set_refused(target.refused);
         by_key.insert(key, targets.len() as u32);
         targets.push(Target {
             state,

@@ -1,5 +1,6 @@
 //! The beginning of a connection where TLS is spoken: the client hello, the load balancer it means, the handshake.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -47,7 +48,11 @@ pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serv
         }
         Serves::FrontDoor { .. } => None,
     };
-    if place.is_some_and(|place| !worker.config().compiled.load_balancer_at(place).allows(peer.ip())) {
+    let known_as = Cell::new(peer.ip());
+    if place.is_some_and(|place| {
+        let config = worker.config();
+        !worker.lets_in(config.compiled.listener_at(place), peer, &known_as)
+    }) {
         return;
     }
     let mut first = [0];
@@ -153,7 +158,9 @@ async fn handshake(
                 .find_front_door(*port, name.as_deref().map(str::as_bytes), true)
         }
     };
-    let Some(place) = place.filter(|place| config.compiled.load_balancer_at(*place).allows(peer.ip())) else {
+    let Some(place) = place
+        .filter(|place| worker.lets_in(config.compiled.listener_at(*place), peer, &Cell::new(peer.ip())))
+    else {
         return Err(None);
     };
     let Some(tls) = config.compiled.listener_at(place).tls.clone() else {

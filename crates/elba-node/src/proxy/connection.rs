@@ -1,7 +1,8 @@
 //! The life of one client connection: read a request, do what `decide` says, again.
 
+use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub struct Connection<S> {
     pub(super) trace: u128,
     /// the record of the request that is under way
     pub(super) log: Option<Box<Draft>>,
+    /// the client's address as security groups see it
+    known_as: Cell<IpAddr>,
     opened_ms: u64,
     open: Option<Open>,
     place: Option<(Rc<Config>, Place)>,
@@ -108,6 +111,7 @@ impl<S: ClientStream> Connection<S> {
             sent_total: 0,
             trace: 0,
             log: None,
+            known_as: Cell::new(peer.ip()),
             opened_ms,
             open: None,
             place: None,
@@ -251,7 +255,8 @@ impl<S: ClientStream> Connection<S> {
 
     /// Whether the load balancer's security groups let the client in.
     pub(super) fn is_allowed(&self, config: &Config, place: Place) -> bool {
-        config.compiled.load_balancer_at(place).allows(self.peer.ip())
+        let listener = config.compiled.listener_at(place);
+        self.worker.lets_in(listener, self.peer, &self.known_as)
     }
 
     /// The client as X-Forwarded-For names it.

@@ -3,12 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use elba_core::choice::Chooser;
-use elba_core::compile::{Compiled, LoadBalancer, TargetGroup};
+use elba_core::compile::{Compiled, Listener, LoadBalancer, TargetGroup};
 use elba_core::forwarded::TraceSeed;
 use elba_core::http1::date::http_date;
 use elba_core::http1::request::RequestHead;
@@ -17,9 +18,13 @@ use elba_core::http1::response::ResponseHead;
 use super::logging::Log;
 use crate::access_log;
 use crate::buffers::Buffers;
+use crate::caller;
 use crate::counters::{BalancerCells, Counters};
 use crate::pool::TargetRuntime;
 use crate::timer::{now_ms, Timers};
+
+/// How often a second a worker finds out which instance a refused client is.
+const MOST_LOOKUPS_A_SECOND: u32 = 20;
 
 /// A load balancer with this worker's counters.
 pub struct BalancerRuntime {
@@ -64,6 +69,8 @@ pub struct Worker {
     date: RefCell<Rc<str>>,
     random: Cell<u64>,
     draining: Cell<bool>,
+    /// the second of the last look-ups of callers, and how many they were
+    lookups: Cell<(u64, u32)>,
 }
 
 impl Worker {
@@ -96,6 +103,7 @@ impl Worker {
             date: RefCell::new(Rc::from("")),
             random: Cell::new(seed),
             draining: Cell::new(false),
+            lookups: Cell::new((0, 0)),
         };
         worker.tick();
         worker
@@ -130,6 +138,32 @@ impl Worker {
         // SAFETY: the pointer and length are those of `nonce`.
         let count = unsafe { libc::getrandom(nonce.as_mut_ptr().cast(), nonce.len(), 0) };
         (count == nonce.len() as isize).then_some(nonce)
+    }
+
+    /// Whether the listener's security groups let in the client `peer`, who is `known` by this address so far: its own,
+    /// or the instance's whose program it turns out to be.
+    pub fn lets_in(&self, listener: &Listener, peer: SocketAddr, known: &Cell<IpAddr>) -> bool {
+        if listener.allows(known.get()) {
+            return true;
+        }
+        if !listener.allows_instances() || known.get() != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+            return false;
+        }
+        // It costs milliseconds: clients that are turned away again and again must not slow down the others.
+        let (second, count) = self.lookups.get();
+        let now = self.epoch_seconds();
+        let count = if second == now { count + 1 } else { 1 };
+        self.lookups.set((now, count));
+        if count > MOST_LOOKUPS_A_SECOND {
+            return false;
+        }
+        match caller::instance_address(peer, listener.port) {
+            Some(address) => {
+                known.set(address);
+                listener.allows(address)
+            }
+            None => false,
+        }
     }
 
     pub fn trace_seed(&self) -> TraceSeed {
@@ -251,6 +285,9 @@ fn replace_group(
                 None => Rc::new(TargetRuntime::new(target.state.clone())),
             };
             runtime.set_draining(target.draining);
+            if target.source.refused {
+                runtime.forget_idle();
+            }
             runtime
         });
         Rc::new(GroupRuntime {

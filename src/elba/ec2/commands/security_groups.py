@@ -1,7 +1,8 @@
 """Security groups and their rules.
 
-A rule has one source or destination; a permission of the API with several of them is several rules. Rules are data:
-nothing filters packets between Elba's instances. Source: EC2 API reference, "AuthorizeSecurityGroupIngress".
+A rule has one source or destination; a permission of the API with several of them is several rules. Rules are data
+here: load balancers obey them (`dataplane.admission`), instances among each other do not.
+Source: EC2 API reference, "AuthorizeSecurityGroupIngress".
 """
 
 from __future__ import annotations
