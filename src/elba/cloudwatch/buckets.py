@@ -95,12 +95,15 @@ def _add_shape(result: Distribution, b: Bucket) -> None:
 
 
 class Columns:
-    """Buckets in columns in order of time: 36 bytes each, and a shape where values differed."""
+    """Buckets in columns in order of time: 40 bytes each, and a shape where values differed.
+
+    Starts have 64 bits: a clock scaled a thousandfold leaves 32 bits behind within a month.
+    """
 
     __slots__ = ("counts", "maxima", "minima", "shapes", "starts", "totals")
 
     def __init__(self) -> None:
-        self.starts = array("I")
+        self.starts = array("q")
         self.counts = array("d")
         self.totals = array("d")
         self.minima = array("d")
@@ -207,9 +210,9 @@ class Columns:
         """Raises: zlib.error, msgspec.DecodeError."""
         result = cls()
         starts, counts, totals, minima, maxima, shapes = _packed.decode(zlib.decompress(data))
-        for gap in array("I", starts):
-            result.starts.append(gap + (result.starts[-1] if result.starts else 0))
         result.minima = _restored(minima)
+        for gap in array("I" if len(starts) < len(minima) else "q", starts):
+            result.starts.append(gap + (result.starts[-1] if result.starts else 0))
         result.maxima = _restored(maxima) if maxima else result.minima[:]
         result.counts = _restored(counts) if counts else array("d", (1.0,)) * len(result.starts)
         result.totals = _restored(totals) if totals else result.minima[:]
@@ -221,7 +224,9 @@ _packed = msgspec.msgpack.Decoder(tuple[bytes, bytes, bytes, bytes, bytes, dict[
 
 
 def _gaps(starts: array[int]) -> bytes:
-    return array("I", (start - before for before, start in pairwise((0, *starts)))).tobytes()
+    """The first start and the steps from there; 32 bits each where that is enough, as it is before 2106."""
+    steps = [start - before for before, start in pairwise((0, *starts))]
+    return array("I" if max(steps, default=0) < 1 << 32 else "q", steps).tobytes()
 
 
 def _transposed(column: array[float]) -> bytes:
@@ -243,7 +248,7 @@ def _restored(data: bytes) -> array[float]:
 class Tier:
     """Buckets of one length: the newest in columns, those before in compressed blocks of `BLOCK` buckets.
 
-    A metric of one value a minute takes 36 bytes for each in the columns and 1 to 10 in a block.
+    A metric of one value a minute takes 40 bytes for each in the columns and 1 to 10 in a block.
     """
 
     __slots__ = ("blocks", "head", "late", "late_since", "period")

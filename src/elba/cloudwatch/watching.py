@@ -11,7 +11,6 @@ from elba.cloudwatch.anomaly import Bands
 from elba.cloudwatch.expressions.parser import ExpressionError
 from elba.cloudwatch.expressions.queries import QuerySet, dimensions_of
 from elba.cloudwatch.expressions.values import TimeSeries, Window
-from elba.cloudwatch.insights import is_insights, select
 from elba.cloudwatch.journal import Identity
 from elba.cloudwatch.metric import Metric, Series
 from elba.cloudwatch.resources import Alarm
@@ -78,12 +77,7 @@ class Watch:
         return points
 
     def _single(self, queries: QuerySet, query: Mapping[str, Any], period: int) -> TimeSeries:
-        expression = query.get("expression")
-        found: TimeSeries | list[TimeSeries]
-        if expression is not None and is_insights(expression):
-            found = select(self._engine, (queries.account, queries.region), expression, queries.window, period)
-        else:
-            found = queries.value(query["id"], period)
+        found = queries.value(query["id"], period)
         if isinstance(found, TimeSeries):
             return found
         if len(found) != 1:

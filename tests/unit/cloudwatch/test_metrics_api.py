@@ -340,3 +340,42 @@ def test_search_and_insights_through_get_metric_data(bench: Bench) -> None:
 def test_another_account_is_forbidden(bench: Bench) -> None:
     assert data(bench, stat("a", account_id="999999999999"))[0]["status_code"] == "Forbidden"
     assert data(bench, stat("a", account_id=ACCOUNT))[0]["status_code"] == "Complete"
+
+
+def test_a_day_of_minutes_is_within_the_limit_at_any_second(bench: Bench) -> None:
+    bench.advance(30.25)
+    bench.put(1.0)
+    assert len(statistics(bench, start_time=bench.now - DAY, end_time=bench.now)) == 1
+    error = refused(
+        bench,
+        api.get_metric_statistics,
+        namespace="N",
+        metric_name="m",
+        start_time=bench.now - DAY - 1,
+        end_time=bench.now,
+        period=60,
+        statistics=["Sum"],
+    )
+    assert error.code == "InvalidParameterCombination" and "1,441 datapoints" in error.message
+
+
+def test_an_insights_query_feeds_an_expression(bench: Bench) -> None:
+    for value, host in ((1.0, "a"), (5.0, "b")):
+        bench.put(value, dims={"host": host})
+    queries = [
+        {"id": "all", "expression": 'SELECT SUM(m) FROM "N"', "period": 60, "return_data": False},
+        {"id": "each", "expression": 'SELECT MAX(m) FROM "N" GROUP BY host', "period": 60, "return_data": False},
+        {"id": "none", "expression": 'SELECT MAX(x) FROM "N"', "period": 60, "return_data": False},
+        {"id": "double", "expression": "all * 2"},
+        {"id": "least", "expression": "MIN(each)"},
+        {"id": "filled", "expression": "FILL(none, 7) * all"},
+    ]
+    values = {result["id"]: result["values"] for result in data(bench, *queries, start_time=bench.now)}
+    assert values == {"double": [12.0], "least": [1.0], "filled": [42.0]}
+
+
+def test_periods_of_queries_have_a_longest(bench: Bench) -> None:
+    times = {"start_time": bench.now - 600, "end_time": bench.now}
+    assert refused(bench, api.get_metric_data, metric_data_queries=[stat("a", period=86460)], **times).code == (
+        "ValidationError"
+    )

@@ -401,3 +401,31 @@ def test_a_disk_that_fails_is_told_once_and_so_is_that_it_works_again(
     assert sum("cannot be written" in text for text in told) == 1
     assert "metrics can be written again" in told
     assert "giving up 2 metric records" in told
+
+
+def test_a_clock_beyond_2106_is_a_clock_like_any_other(tmp_path: Path) -> None:
+    """A clock a thousand times as fast is there within a month."""
+
+    async def go() -> None:
+        clock = Clock(float(1 << 33) // 3600 * 3600)
+        engine = SeriesEngine(clock, tmp_path)
+        await engine.open()
+        start = clock.time
+        for minute in range(1000):
+            clock.time = start + 60 * minute
+            engine.put([point(float(minute), clock.time)])
+        await engine.close()
+        again = SeriesEngine(clock, tmp_path)
+        await again.open()
+        again._to_rewrite, again._rewriting = list(again._metrics), True
+        await again.flush()
+        await again.close()
+        last = SeriesEngine(clock, tmp_path)
+        await last.open()
+        for each in (engine, again, last):
+            (metric,) = each.all_metrics()
+            buckets = metric.series["None"].buckets(start, start + 60_000, 60)
+            assert [(b.start, b.total) for b in buckets] == [(start + 60 * i, float(i)) for i in range(1000)]
+        await last.close()
+
+    asyncio.run(go())

@@ -20,6 +20,7 @@ from elba.cloudwatch.expressions.parser import (
     walk,
 )
 from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, require_series
+from elba.cloudwatch.insights import is_insights, parse_insights, select
 from elba.cloudwatch.metric import Metric
 from elba.cloudwatch.search import FOUND_MOST, parse_search
 from elba.cloudwatch.series import SeriesEngine
@@ -105,13 +106,15 @@ class QuerySet:
             if one.get("metric_stat") is not None:
                 periods.add(int(one["metric_stat"]["period"]))
                 continue
+            if one.get("period"):
+                periods.add(int(one["period"]))
+            if is_insights(one["expression"]):
+                continue
             tree = self.tree(one)
             waiting += [self.find(name) for name in names(tree)]
             if "METRICS" in functions(tree):
                 waiting += [q for q in self.queries if q.get("metric_stat") is not None]
             periods.update(_search_periods(tree))
-            if one.get("period"):
-                periods.add(int(one["period"]))
         return max(periods, default=DEFAULT_PERIOD)
 
     def series(self, query: Mapping[str, Any], period: int) -> TimeSeries:
@@ -127,6 +130,14 @@ class QuerySet:
         label = query.get("label") or stat["metric"].get("metric_name") or ""
         return TimeSeries(values, label, raw=True, period=period, samples=samples)
 
+    def selected(self, query: Mapping[str, Any], period: int) -> TimeSeries | list[TimeSeries]:
+        """What a Metrics Insights query finds: with GROUP BY an array. Raises: ExpressionError."""
+        expression = query["expression"]
+        found = select(self.engine, (self.account, self.region), expression, self.window, period)
+        if parse_insights(expression).group_by:
+            return found
+        return found[0] if found else TimeSeries({}, query.get("label") or "", period=period)
+
     def value(self, id_: str, period: int) -> TimeSeries | list[TimeSeries]:
         """A query's series at `period`. Raises: ExpressionError."""
         if (known := self._cache.get((id_, period))) is not None:
@@ -137,6 +148,8 @@ class QuerySet:
         result: TimeSeries | list[TimeSeries]
         if query.get("metric_stat") is not None:
             result = self.series(query, period)
+        elif is_insights(query["expression"]):
+            result = self.selected(query, period)
         else:
             self._open.append(id_)
             try:

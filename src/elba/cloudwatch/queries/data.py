@@ -23,6 +23,7 @@ from elba.store.interface import View
 
 QUERIES_MOST = 500
 DATAPOINTS_MOST = 100_800
+PERIOD_MOST = 86400
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ def get_metric_data(engine: SeriesEngine, view: View, call: Call, request: Reque
     if start >= end:
         raise validation_error("The parameter StartTime must be less than the parameter EndTime.")
     require_queries(queries)
+    if any((_own_period(query) or 0) > PERIOD_MOST for query in queries):
+        raise validation_error(f"The parameter Period must be less than or equal to {PERIOD_MOST}.")
     zone = zone_offset((request.get("label_options") or {}).get("timezone"))
     shortest = min((p for q in queries if (p := _own_period(q))), default=60)
     window = Window(round_start(call.now, start, shortest), end)

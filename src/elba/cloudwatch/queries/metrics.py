@@ -127,8 +127,9 @@ def _times(call: Call, request: Request) -> tuple[float, float, int]:
         raise invalid(f"The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60, not {period}.")
     if period > 86400:
         raise invalid("The parameter Period must be less than or equal to 86400.")
-    start = round_start(call.now, start, period)
+    # Of the times as asked: a day of minutes is 1,440 also when it does not begin with a minute.
     asked = -(-(end - start) // period)
+    start = round_start(call.now, start, period)
     if asked > DATAPOINTS_MOST:
         raise combination(
             f"You have requested up to {int(asked):,} datapoints, which exceeds the limit of {DATAPOINTS_MOST:,}. "
