@@ -253,7 +253,7 @@ def _carry_out(tx: Transaction, call: Call, key: Key) -> None:
 
 
 def _act_on_instance(tx: Transaction, call: Call, arn: str, instance_id: str) -> None:
-    """Stop, terminate or reboot the instance. Raises: ApiError, with nothing changed."""
+    """Stop, terminate, reboot or recover the instance. Raises: ApiError, with nothing changed."""
     lowered = arn.lower()
     if ":stop" in lowered or ".stop/" in lowered:
         ec2.stop(tx, call, [instance_id])
@@ -262,4 +262,4 @@ def _act_on_instance(tx: Transaction, call: Call, arn: str, instance_id: str) ->
     elif ":reboot" in lowered or ".reboot/" in lowered:
         ec2.reboot(tx, call, [instance_id])
     else:
-        raise ApiError("Unsupported", "The recover action is not supported: there is no other host to recover to")
+        ec2.recover(tx, call, instance_id)

@@ -42,6 +42,7 @@ class _Instance:
     power: Power = Power.PENDING
     exited: bool = False
     reachable: bool = True
+    host_failed: bool = False
     hangs: bool = False
     stopping: bool = False
     going: bool = False
@@ -123,6 +124,11 @@ class FakeProvider:
         self._require(instance_id).reachable = reachable
         self._notify()
 
+    def fail_host(self, instance_id: str) -> None:
+        """What carries the instance fails, until it is started elsewhere. Raises: NotFound."""
+        self._require(instance_id).host_failed = True
+        self._notify()
+
     def set_cpu(self, instance_id: str, percent: float | None) -> None:
         """CPU use of one instance, in percent of its vCPUs, from now on; None = its share of the loads again.
         Raises: NotFound."""
@@ -194,7 +200,7 @@ class FakeProvider:
             return
         self._require_capacity(spec)
         instance.spec = spec
-        instance.exited = instance.stopping = False
+        instance.exited = instance.stopping = instance.host_failed = False
         instance.boots += 1
         self._begin_boot(instance)
 
@@ -277,7 +283,8 @@ class FakeProvider:
             instance_id=instance.spec.instance_id,
             power=instance.power,
             exited=instance.exited,
-            reachable=instance.reachable or instance.power is not Power.RUNNING,
+            reachable=(instance.reachable and not instance.host_failed) or instance.power is not Power.RUNNING,
+            host_failed=instance.host_failed and instance.power is Power.RUNNING,
         )
 
     def _require(self, instance_id: str) -> _Instance:

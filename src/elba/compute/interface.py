@@ -72,7 +72,8 @@ class Power(StrEnum):
 class ObservedInstance(msgspec.Struct, frozen=True, kw_only=True):
     """The world, not our memory of it. `exited` = it stopped by itself (shutdown inside, or killed).
 
-    `reachable` is what EC2's instance status check looks at: it runs but no longer answers.
+    `reachable` is what EC2's instance status check looks at: it runs but no longer answers. `host_failed` is what the
+    system status check looks at: what carries the instance has failed, and it would run again elsewhere.
     """
 
     instance_id: str
@@ -80,6 +81,7 @@ class ObservedInstance(msgspec.Struct, frozen=True, kw_only=True):
     exited: bool = False
     detail: str = ""
     reachable: bool = True
+    host_failed: bool = False
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

@@ -139,7 +139,7 @@ def _plan_stopped(instance: Instance, world: World, now: Timestamp) -> Plan:
     if instance.state == "stopped" and world in (World.ABSENT, World.STOPPED, World.EXITED):
         return Plan(instance=instance)
     # A start or reboot that was overtaken by the stop is done with.
-    down = replace(instance, force_stop=False, boots_done=instance.boots)
+    down = replace(instance, force_stop=False, recovery="", boots_done=instance.boots)
     if world in (World.STOPPED, World.EXITED):
         return Plan(instance=_with_reason(moved(down, "stopped", now)))
     if world is World.ABSENT:
@@ -157,7 +157,26 @@ def _with_reason(instance: Instance) -> Instance:
     return replace(instance, state_reason_code=code, state_reason_message=REASONS[code])
 
 
+def _plan_recovery(instance: Instance, world: World, now: Timestamp) -> Plan:
+    """It stays running, with its addresses: ended where it is, started elsewhere. Source: EC2 user guide, "Recover
+    your instance"."""
+    if world is World.ABSENT:
+        return _plan_exit(instance, world, now)
+    if instance.recovery == "stopping":
+        if world in (World.STOPPED, World.EXITED):
+            return Plan(instance=replace(instance, recovery="starting"), after_seconds=0)
+        return Plan(instance=instance, act=Act.STOP, after_seconds=LOOK_AGAIN_SECONDS)
+    if world in (World.STOPPED, World.EXITED):
+        return Plan(instance=instance, act=Act.START, after_seconds=LOOK_AGAIN_SECONDS)
+    if world is World.PENDING:
+        return Plan(instance=instance, after_seconds=LOOK_AGAIN_SECONDS)
+    done = replace(instance, recovery="", force_stop=False, boots_done=instance.boots)
+    return Plan(instance=replace(done, instance_status="initializing", system_status="initializing"))
+
+
 def _plan_running(instance: Instance, world: World, now: Timestamp) -> Plan:
+    if instance.recovery:
+        return _plan_recovery(instance, world, now)
     if world is World.RUNNING:
         return _plan_up(instance, now)
     first = instance.boots == 0

@@ -425,6 +425,8 @@ class Instance(Resource, frozen=True, kw_only=True):
     boots: int = 0
     boots_done: int = 0
     force_stop: bool = False
+    recovery: str = ""
+    """"stopping" while it is ended where it is, "starting" until it runs elsewhere; "" if it is not being recovered."""
     public: bool = False
     public_ip_address: str = ""
     private_dns_name: str = ""

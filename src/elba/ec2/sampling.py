@@ -187,20 +187,27 @@ class StatusChecks:
     """Each instance's run of failed checks. What it forgets at a restart costs a minute."""
 
     def __init__(self) -> None:
-        self._failed: dict[str, int] = {}
+        self._failed: dict[tuple[str, str], int] = {}
 
-    def check(self, instance: Instance, observed: ObservedInstance | None) -> str:
-        """The status after one more check: ok, initializing or impaired."""
+    def check(self, instance: Instance, observed: ObservedInstance | None) -> tuple[str, str]:
+        """The instance's and the system's status after one more check: each ok, initializing or impaired."""
         reached = observed is not None and observed.power is Power.RUNNING and observed.reachable
-        if reached:
-            self._failed.pop(instance.id, None)
+        carried = observed is None or not observed.host_failed
+        return (
+            self._judge((instance.id, "instance"), reached, instance.instance_status),
+            self._judge((instance.id, "system"), carried, instance.system_status),
+        )
+
+    def _judge(self, key: tuple[str, str], passed: bool, status: str) -> str:
+        if passed:
+            self._failed.pop(key, None)
             return "ok"
-        failed = self._failed[instance.id] = self._failed.get(instance.id, 0) + 1
-        return "impaired" if failed >= FAILURES_TO_IMPAIR else instance.instance_status
+        failed = self._failed[key] = self._failed.get(key, 0) + 1
+        return "impaired" if failed >= FAILURES_TO_IMPAIR else status
 
     def forget_all_but(self, instance_ids: Iterable[str]) -> None:
         keep = set(instance_ids)
-        self._failed = {id_: count for id_, count in self._failed.items() if id_ in keep}
+        self._failed = {key: count for key, count in self._failed.items() if key[0] in keep}
 
 
 class InstanceSampler:
@@ -269,25 +276,28 @@ class InstanceSampler:
         instances = list(running)
         self._checks.forget_all_but(i.id for i in instances)
         changed = [
-            (i, status) for i in instances if (status := self._checks.check(i, observed.get(i.id))) != i.instance_status
+            (i, found)
+            for i in instances
+            if (found := self._checks.check(i, observed.get(i.id))) != (i.instance_status, i.system_status)
         ]
         if not changed:
             return
 
         def command(tx: Transaction) -> None:
-            for seen, status in changed:
+            for seen, (instance_status, system_status) in changed:
                 current = tx.get(Instance, seen.account, seen.region, seen.id)
                 if current is not None and current.state == "running":
-                    tx.put(replace(current, instance_status=status, system_status="ok"))
+                    tx.put(replace(current, instance_status=instance_status, system_status=system_status))
 
         await self._store.write(command, "ec2.status_checks")
 
 
 def _status_metrics(observed: ObservedInstance | None) -> dict[str, float]:
     failed = 0.0 if observed is not None and observed.reachable else 1.0
+    host_failed = 1.0 if observed is not None and observed.host_failed else 0.0
     return {
-        "StatusCheckFailed": failed,
+        "StatusCheckFailed": max(failed, host_failed),
         "StatusCheckFailed_Instance": failed,
-        "StatusCheckFailed_System": 0.0,
+        "StatusCheckFailed_System": host_failed,
         "StatusCheckFailed_AttachedEBS": 0.0,
     }

@@ -343,9 +343,15 @@ def test_a_hanging_supervisor_is_unreachable_and_can_be_ended(directory: Path, m
             assert time.monotonic() < end
             await asyncio.sleep(0.02)
         assert found is not None
-        assert found.power is Power.RUNNING
-        await bench.provider.stop(spec.instance_id)
+        assert found.power is Power.RUNNING and found.host_failed
+        await bench.provider.stop(spec.instance_id, force=True)
         await bench.until(spec.instance_id, Power.STOPPED)
+        # As a recovery does: it goes on where its host can carry it.
+        await bench.provider.start(spec)
+        await bench.until(spec.instance_id, Power.RUNNING)
+        await answers(spec)
+        found = await bench.provider.find(spec.instance_id)
+        assert found is not None and found.reachable and not found.host_failed
 
     run_story(directory, story, grace_seconds=0.2)
 

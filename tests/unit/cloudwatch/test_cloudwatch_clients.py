@@ -137,6 +137,48 @@ def test_an_alarm_stops_its_instance(world: World) -> None:
     assert [i["HistorySummary"] for i in items] == [f"Successfully executed action {arn}"]
 
 
+def test_an_alarm_recovers_its_instance(world: World) -> None:
+    ec2, watch = world.boto3("ec2"), world.boto3("cloudwatch")
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    run = ec2.run_instances(ImageId=image, InstanceType="t3.micro", MinCount=1, MaxCount=1)
+    instance = run["Instances"][0]["InstanceId"]
+    arn = "arn:aws:swf:us-east-1:000000000000:action/actions/AWS_EC2.InstanceId.Recover/1.0"
+    watch.put_metric_alarm(
+        AlarmName="host",
+        Namespace="AWS/EC2",
+        MetricName="StatusCheckFailed_System",
+        Dimensions=[{"Name": "InstanceId", "Value": instance}],
+        Statistic="Maximum",
+        Period=60,
+        EvaluationPeriods=2,
+        Threshold=0.0,
+        ComparisonOperator="GreaterThanThreshold",
+        AlarmActions=[arn],
+    )
+
+    def status() -> tuple[str, str]:
+        found = ec2.describe_instance_status(InstanceIds=[instance])["InstanceStatuses"]
+        return (found[0]["InstanceStatus"]["Status"], found[0]["SystemStatus"]["Status"]) if found else ("", "")
+
+    world.until(lambda: status() == ("ok", "ok"), 300, "it runs")
+    before = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+
+    # An alarm set by hand recovers nothing that is well.
+    watch.set_alarm_state(AlarmName="host", StateValue="ALARM", StateReason="test")
+    world.settle()
+    items = watch.describe_alarm_history(AlarmName="host", HistoryItemType="Action")["AlarmHistoryItems"]
+    assert len(items) == 1 and items[0]["HistorySummary"].startswith(f"Failed to execute action {arn}")
+
+    world.provider.fail_host(instance)
+    world.until(lambda: world.provider.boots(instance) == 2, 600, "the alarm recovers it")
+    world.until(lambda: status() == ("ok", "ok"), 300, "it is well again")
+    after = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    for same in ("InstanceId", "PrivateIpAddress", "PublicIpAddress", "State", "LaunchTime"):
+        assert after[same] == before[same]
+    items = watch.describe_alarm_history(AlarmName="host", HistoryItemType="Action")["AlarmHistoryItems"]
+    assert items[0]["HistorySummary"] == f"Successfully executed action {arn}"
+
+
 def test_protocols_agree(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same alarm through Query, JSON and CBOR leaves the same state."""
     clients = {p: client_of(world, p, monkeypatch) for p in ("query", "json", "smithy-rpc-v2-cbor")}

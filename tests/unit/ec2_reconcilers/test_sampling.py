@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from elba.autoscaling.resources import Group, Member
+from elba.call import Call
 from elba.compute.interface import Sample
+from elba.ec2.commands import recover
 from elba.ec2.resources import Instance
 from elba.ec2.sampling import InstanceSampler, usage_between
+from elba.errors import ApiError
 from elba.testing import VirtualLoop
 
 from .bench import OWNER, Bench, a_network, an_instance
@@ -47,6 +50,11 @@ async def launched(bench: Bench, number: int = 1, **changes: Any) -> Instance:
     await bench.put(*a_network(number), instance)
     await bench.until(lambda: bench.get(instance).state == "running")
     return instance
+
+
+async def recovered(bench: Bench, instance: Instance) -> None:
+    call = Call(instance.account, instance.region, bench.clock.now(), bench.parts.ids)
+    await bench.store.write(lambda tx: recover(tx, call, instance.id), "test")
 
 
 def a_sample(time: float, cpu: float, **changes: Any) -> Sample:
@@ -159,6 +167,47 @@ def test_status_checks() -> None:
         revision = bench.store.revision
         await bench.clock.sleep(600)
         assert bench.store.revision == revision, "a check that changes nothing writes nothing"
+
+    run(story)
+
+
+def test_a_failed_host_fails_both_checks_until_the_instance_is_recovered() -> None:
+    async def story(bench: Bench) -> None:
+        instance = await launched(bench)
+        await bench.clock.sleep(61)
+        before = bench.get(instance)
+        bench.provider.fail_host(instance.id)
+        with pytest.raises(ApiError, match="not impaired"):
+            await recovered(bench, instance)
+        await bench.clock.sleep(121)
+        found = bench.get(instance)
+        assert (found.state, found.instance_status, found.system_status) == ("running", "impaired", "impaired")
+        for name in ("StatusCheckFailed", "StatusCheckFailed_Instance", "StatusCheckFailed_System"):
+            assert bench.metrics.named(name, InstanceId=instance.id)[-1].values == (1.0,)
+        await recovered(bench, instance)
+        await bench.until(lambda: not bench.get(instance).recovery)
+        after = bench.get(instance)
+        assert bench.provider.boots(instance.id) == 2
+        for same in ("id", "state", "private_ip_address", "host_address", "public_ip_address", "launch_time"):
+            assert getattr(after, same) == getattr(before, same)
+        assert after.boots == after.boots_done and not after.force_stop
+        await bench.clock.sleep(61)
+        assert (bench.get(instance).instance_status, bench.get(instance).system_status) == ("ok", "ok")
+
+    run(story)
+
+
+def test_a_recovery_gives_way_to_a_stop() -> None:
+    async def story(bench: Bench) -> None:
+        instance = await launched(bench)
+        bench.provider.fail_host(instance.id)
+        await bench.clock.sleep(181)
+        await recovered(bench, instance)
+        await bench.change(instance, desired="stopped", state="stopping")
+        await bench.until(lambda: bench.get(instance).state == "stopped")
+        assert not bench.get(instance).recovery
+        await bench.clock.sleep(120)
+        assert bench.get(instance).state == "stopped"
 
     run(story)
 

@@ -287,7 +287,9 @@ class ProcessProvider:
     def _observed(self, instance: _Instance) -> ObservedInstance:
         id_ = instance.directory.instance_id
         if instance.link is not None:
-            return ObservedInstance(instance_id=id_, power=Power.RUNNING, reachable=instance.link.responsive)
+            # The supervisor is what carries the instance, as a host does: hung, it takes the instance with it.
+            alive = instance.link.responsive
+            return ObservedInstance(instance_id=id_, power=Power.RUNNING, reachable=alive, host_failed=not alive)
         if instance.ending is not None:
             return ObservedInstance(instance_id=id_, power=Power.RUNNING)  # until nothing of it is left
         if instance.starting or not instance.directory.launched:

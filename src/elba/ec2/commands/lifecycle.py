@@ -199,6 +199,23 @@ def reboot(tx: Transaction, call: Call, instance_ids: Iterable[str]) -> Answer:
     return {}
 
 
+def recover(tx: Transaction, call: Call, instance_id: str) -> None:
+    """The impaired instance goes on elsewhere, with its id, addresses and disk; what it had in memory is lost.
+
+    Raises: ApiError InvalidInstanceID.NotFound, IncorrectInstanceState; UnsupportedOperation unless its system status
+    check fails.
+    """
+    (instance,) = require_all(tx, call, Instance, [instance_id])
+    if instance.state != "running" or instance.desired != "running":
+        raise ApiError("IncorrectInstanceState", f"This instance '{instance.id}' is not in the 'running' state.")
+    if instance.system_status != "impaired":
+        raise ApiError(
+            "UnsupportedOperation", f"The instance '{instance.id}' is not impaired: its system status check passes."
+        )
+    if not instance.recovery:
+        tx.put(replace(instance, recovery="stopping", force_stop=True, boots=instance.boots + 1))
+
+
 def record_terminated(tx: Transaction, call: Call, instance_id: str) -> None:
     """The world has no more of the instance: state terminated; its addresses and volumes are free again.
 
