@@ -102,6 +102,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     network_out_bytes: int = 0
     disk_read_bytes: int = 0
     disk_write_bytes: int = 0
+    network_packets_in: int = 0
+    network_packets_out: int = 0
+    disk_read_ops: int = 0
+    disk_write_ops: int = 0
 
 
 class Provider(Protocol):

@@ -485,6 +485,17 @@ class Instance(Resource, frozen=True, kw_only=True):
     tags: Tags = {}
 
 
+class CpuCredits(Resource, frozen=True, kw_only=True):
+    """A burstable instance's credits; `id` is the instance's. `used` and `charged` are of the last five minutes."""
+
+    KIND: ClassVar[str] = "ec2.cpu_credits"
+
+    balance: float = 0.0
+    surplus: float = 0.0
+    charged: float = 0.0
+    used: float = 0.0
+
+
 class ClientToken(Resource, frozen=True, kw_only=True):
     """Remembers an idempotency token: `id` is `<operation>:<token>`, `digest` that of the parameters."""
 

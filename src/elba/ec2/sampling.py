@@ -18,8 +18,9 @@ from elba.autoscaling.resources import Group, Member
 from elba.clock import Clock
 from elba.compute.interface import ObservedInstance, Power, Sample
 from elba.datapoints import Datapoint, Dimensions, dimensions
+from elba.ec2.credits import account, at_launch
 from elba.ec2.instance_types import find_type
-from elba.ec2.resources import Instance
+from elba.ec2.resources import CpuCredits, Instance
 from elba.parts import Parts
 from elba.store.interface import Transaction, View
 
@@ -37,7 +38,16 @@ UNITS = {
     "DiskWriteBytes": "Bytes",
     "EBSReadBytes": "Bytes",
     "EBSWriteBytes": "Bytes",
+    "DiskReadOps": "Count",
+    "DiskWriteOps": "Count",
+    "EBSReadOps": "Count",
+    "EBSWriteOps": "Count",
+    "NetworkPacketsIn": "Count",
+    "NetworkPacketsOut": "Count",
     "CPUCreditUsage": "Count",
+    "CPUCreditBalance": "Count",
+    "CPUSurplusCreditBalance": "Count",
+    "CPUSurplusCreditsCharged": "Count",
     "MetadataNoToken": "Count",
     "StatusCheckFailed": "Count",
     "StatusCheckFailed_Instance": "Count",
@@ -46,16 +56,33 @@ UNITS = {
 }
 
 
+COUNTERS = (
+    "network_in_bytes",
+    "network_out_bytes",
+    "network_packets_in",
+    "network_packets_out",
+    "disk_read_bytes",
+    "disk_write_bytes",
+    "disk_read_ops",
+    "disk_write_ops",
+)
+"""Of a sample, and under the same names of a usage."""
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What an instance used between two readings. `seconds` are the world's; `cpu_percent` is of its vCPUs."""
 
     seconds: float
     cpu_percent: float
     cpu_seconds: float
-    network_in_bytes: int
-    network_out_bytes: int
-    disk_read_bytes: int
-    disk_write_bytes: int
+    network_in_bytes: int = 0
+    network_out_bytes: int = 0
+    network_packets_in: int = 0
+    network_packets_out: int = 0
+    disk_read_bytes: int = 0
+    disk_write_bytes: int = 0
+    disk_read_ops: int = 0
+    disk_write_ops: int = 0
 
 
 def usage_between(earlier: Sample, later: Sample) -> Usage | None:
@@ -70,10 +97,7 @@ def usage_between(earlier: Sample, later: Sample) -> Usage | None:
         cpu_seconds=cpu,
         # Counters are read one after the other, and a limit is kept per tenth of a second: a little over is no news.
         cpu_percent=min(100.0, 100.0 * wanted / (seconds * later.vcpus)),
-        network_in_bytes=max(0, later.network_in_bytes - earlier.network_in_bytes),
-        network_out_bytes=max(0, later.network_out_bytes - earlier.network_out_bytes),
-        disk_read_bytes=max(0, later.disk_read_bytes - earlier.disk_read_bytes),
-        disk_write_bytes=max(0, later.disk_write_bytes - earlier.disk_write_bytes),
+        **{name: max(0, getattr(later, name) - getattr(earlier, name)) for name in COUNTERS},
     )
 
 
@@ -84,10 +108,7 @@ def added(usages: Sequence[Usage]) -> Usage:
         seconds=seconds,
         cpu_percent=sum(u.cpu_percent * u.seconds for u in usages) / seconds,
         cpu_seconds=sum(u.cpu_seconds for u in usages),
-        network_in_bytes=sum(u.network_in_bytes for u in usages),
-        network_out_bytes=sum(u.network_out_bytes for u in usages),
-        disk_read_bytes=sum(u.disk_read_bytes for u in usages),
-        disk_write_bytes=sum(u.disk_write_bytes for u in usages),
+        **{name: sum(getattr(u, name) for u in usages) for name in COUNTERS},
     )
 
 
@@ -100,20 +121,29 @@ def metrics_of(instance: Instance, usage: Usage) -> dict[str, float]:
         "NetworkOut": usage.network_out_bytes,
         "DiskReadBytes": usage.disk_read_bytes,
         "DiskWriteBytes": usage.disk_write_bytes,
+        "DiskReadOps": usage.disk_read_ops,
+        "DiskWriteOps": usage.disk_write_ops,
     }
     if not instance.instance_type.startswith("t2."):
         values["EBSReadBytes"] = usage.disk_read_bytes
         values["EBSWriteBytes"] = usage.disk_write_bytes
+        values["EBSReadOps"] = usage.disk_read_ops
+        values["EBSWriteOps"] = usage.disk_write_ops
     return values
 
 
-def _five_minutes(instance: Instance, usage: Usage) -> dict[str, float]:
-    """What is published each five minutes: all with basic monitoring, and CPU credits in any case (one is a vCPU
-    at 100 % for a minute). Balances are not kept: Elba does not throttle, as with unlimited credits."""
+def five_minutes(instance: Instance, usage: Usage, credits: CpuCredits | None) -> dict[str, float]:
+    """What is published each five minutes: all with basic monitoring, and in any case packets, and CPU credits (one is
+    a vCPU at 100 % for a minute) if the type has them; of surplus credits if they are unlimited."""
     values = {} if instance.monitoring else metrics_of(instance, usage)
-    type_ = find_type(instance.instance_type)
-    if type_ is not None and type_.burstable:
-        values["CPUCreditUsage"] = usage.cpu_seconds / 60
+    values["NetworkPacketsIn"] = usage.network_packets_in
+    values["NetworkPacketsOut"] = usage.network_packets_out
+    if credits is not None:
+        values["CPUCreditUsage"] = credits.used
+        values["CPUCreditBalance"] = credits.balance
+        if instance.cpu_credits == "unlimited":
+            values["CPUSurplusCreditBalance"] = credits.surplus
+            values["CPUSurplusCreditsCharged"] = credits.charged
     return values
 
 
@@ -253,7 +283,8 @@ class InstanceSampler:
         period = BASIC_MINUTES * MINUTE_SECONDS
         if (minute + MINUTE_SECONDS) % period == 0:
             together = {id_: added(u) for id_, u in self._minutes.items() if id_ in running}
-            basic = {id_: _five_minutes(running[id_], usage) for id_, usage in together.items()}
+            credits = await self._account(running, together)
+            basic = {id_: five_minutes(running[id_], usage, credits.get(id_)) for id_, usage in together.items()}
             self._metrics.put(datapoints_of(view, basic, minute + MINUTE_SECONDS - period, now))
             self._minutes.clear()
 
@@ -264,6 +295,41 @@ class InstanceSampler:
         }
         self._metrics.put(datapoints_of(view, checked, minute, now))
         await self._check(running.values(), observed)
+
+    async def _account(self, running: Mapping[str, Instance], usages: Mapping[str, Usage]) -> Mapping[str, CpuCredits]:
+        """Each burstable instance's credits after five minutes; those of instances that are gone are forgotten."""
+        view = self._store.view
+        found: dict[str, CpuCredits] = {}
+        for id_, usage in usages.items():
+            instance = running[id_]
+            type_ = find_type(instance.instance_type)
+            if type_ is None or not type_.burstable:
+                continue
+            owner = instance.account, instance.region
+            before = view.get(CpuCredits, *owner, id_) or CpuCredits(
+                account=instance.account,
+                region=instance.region,
+                id=id_,
+                balance=at_launch(instance.instance_type, type_.vcpus),
+            )
+            found[id_] = account(
+                before,
+                instance.instance_type,
+                usage.seconds * self._clock.scale,
+                usage.cpu_seconds * self._clock.scale / 60,
+                unlimited=instance.cpu_credits == "unlimited",
+            )
+        gone = [c for c in view.all(CpuCredits) if view.get(Instance, c.account, c.region, c.id) is None]
+        if found or gone:
+
+            def command(tx: Transaction) -> None:
+                for credits in found.values():
+                    tx.put(credits)
+                for credits in gone:
+                    tx.delete(credits)
+
+            await self._store.write(command, "ec2.cpu_credits")
+        return found
 
     async def _read(self) -> dict[str, Usage]:
         samples = {sample.instance_id: sample for sample in await self._provider.sample()}

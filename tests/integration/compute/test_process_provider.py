@@ -395,6 +395,8 @@ def test_network_bytes_of_an_open_connection(directory: Path) -> None:
         await writer.wait_closed()
         assert after.network_in_bytes - before.network_in_bytes == 100 * len(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert after.network_out_bytes - before.network_out_bytes > 100 * 100
+        assert after.network_packets_in - before.network_packets_in >= 100
+        assert after.network_packets_out - before.network_packets_out >= 100
 
     run_story(directory, story)
 

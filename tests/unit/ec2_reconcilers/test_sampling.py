@@ -13,7 +13,8 @@ from elba.autoscaling.resources import Group, Member
 from elba.call import Call
 from elba.compute.interface import Sample
 from elba.ec2.commands import recover
-from elba.ec2.resources import Instance
+from elba.ec2.credits import account, at_launch, earned_per_hour
+from elba.ec2.resources import CpuCredits, Instance
 from elba.ec2.sampling import InstanceSampler, usage_between
 from elba.errors import ApiError
 from elba.testing import VirtualLoop
@@ -150,7 +151,7 @@ def test_a_groups_aggregate_has_a_value_per_member_in_service_and_warm() -> None
 
 def test_status_checks() -> None:
     async def story(bench: Bench) -> None:
-        instance = await launched(bench)
+        instance = await launched(bench, instance_type="m5.large")
         assert bench.get(instance).instance_status == "initializing"
         await bench.clock.sleep(61)
         assert (bench.get(instance).instance_status, bench.get(instance).system_status) == ("ok", "ok")
@@ -210,6 +211,55 @@ def test_a_recovery_gives_way_to_a_stop() -> None:
         assert bench.get(instance).state == "stopped"
 
     run(story)
+
+
+def test_packets_and_credits_come_each_five_minutes_whatever_the_monitoring() -> None:
+    async def story(bench: Bench) -> None:
+        instance = await launched(bench, monitoring=True, cpu_credits="unlimited")
+        bench.provider.set_cpu(instance.id, 100.0)
+        await bench.clock.sleep(660)
+        for name in ("NetworkPacketsIn", "NetworkPacketsOut", "CPUCreditUsage", "CPUCreditBalance"):
+            times = [p.timestamp for p in bench.metrics.named(name, InstanceId=instance.id)]
+            assert [b - a for a, b in itertools.pairwise(times)] == [300.0]
+        # A t3.micro earns one credit in five minutes; two busy vCPUs spend ten.
+        assert bench.metrics.named("CPUCreditUsage", InstanceId=instance.id)[-1].values == (pytest.approx(10.0),)
+        assert bench.metrics.named("CPUCreditBalance", InstanceId=instance.id)[-1].values == (0.0,)
+        surplus = [p.values[0] for p in bench.metrics.named("CPUSurplusCreditBalance", InstanceId=instance.id)]
+        assert surplus[1] - surplus[0] == pytest.approx(9.0)
+        for name in ("DiskReadOps", "DiskWriteOps", "EBSReadOps", "EBSWriteOps"):
+            points = bench.metrics.named(name, InstanceId=instance.id)
+            assert len(points) >= 10 and points[0].unit == "Count"
+
+    run(story)
+
+
+def credits(balance: float, surplus: float = 0.0) -> CpuCredits:
+    return CpuCredits(**OWNER, id="i-1", balance=balance, surplus=surplus)
+
+
+@pytest.mark.parametrize(
+    ("before", "used", "unlimited", "after"),
+    [
+        (credits(10), 0.0, True, (11.0, 0.0, 0.0)),
+        (credits(10), 5.0, True, (6.0, 0.0, 0.0)),
+        (credits(288), 0.0, True, (288.0, 0.0, 0.0)),
+        (credits(2), 10.0, True, (0.0, 7.0, 0.0)),
+        (credits(2), 10.0, False, (0.0, 0.0, 0.0)),
+        (credits(0, 0.25), 0.0, True, (0.75, 0.0, 0.0)),
+        (credits(0, 7), 0.0, True, (0.0, 6.0, 0.0)),
+        (credits(0, 285), 10.0, True, (0.0, 288.0, 6.0)),
+    ],
+)
+def test_credits_of_five_minutes(
+    before: CpuCredits, used: float, unlimited: bool, after: tuple[float, float, float]
+) -> None:
+    found = account(before, "t3.micro", 300, used, unlimited=unlimited)
+    assert (found.balance, found.surplus, found.charged) == pytest.approx(after)
+
+
+def test_credits_by_type() -> None:
+    assert [earned_per_hour(t) for t in ("t2.nano", "t3.2xlarge", "t4g.small", "m5.large")] == [3.0, 192.0, 24.0, 0.0]
+    assert [at_launch(t, 2) for t in ("t2.medium", "t3.medium")] == [60.0, 0.0]
 
 
 def test_nothing_is_published_of_what_does_not_run() -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 PERIOD_MICROSECONDS = 100_000
 CONTROLLERS = ("cpu", "cpuacct", "memory", "blkio")
@@ -37,6 +38,15 @@ def _write(path: Path, value: str) -> None:
     """Limits are kept where the kernel lets us set them; without one the instance runs all the same."""
     with contextlib.suppress(OSError):
         path.write_text(value)
+
+
+class Disk(NamedTuple):
+    """What an instance read and wrote, in bytes and in operations."""
+
+    read_bytes: int = 0
+    written_bytes: int = 0
+    reads: int = 0
+    writes: int = 0
 
 
 class Cgroups:
@@ -112,25 +122,22 @@ class Cgroups:
             return None
         return None
 
-    def disk_bytes(self, instance_id: str) -> tuple[int, int]:
-        """(read, written) on block devices; the page cache is not counted."""
-        read = written = 0
-        try:
+    def disk(self, instance_id: str) -> Disk:
+        """What it did on block devices; the page cache is not counted."""
+        found = {"rbytes": 0, "wbytes": 0, "rios": 0, "wios": 0}
+        with contextlib.suppress(OSError, ValueError):
             if root := self._roots.get("blkio"):
-                for line in (root / instance_id / "blkio.throttle.io_service_bytes").read_text().splitlines():
-                    match line.split():
-                        case [_, "Read", count]:
-                            read += int(count)
-                        case [_, "Write", count]:
-                            written += int(count)
+                for file, unit in (("io_service_bytes", "bytes"), ("io_serviced", "ios")):
+                    for line in (root / instance_id / f"blkio.throttle.{file}").read_text().splitlines():
+                        match line.split():
+                            case [_, "Read" | "Write" as way, count]:
+                                found[way[0].lower() + unit] += int(count)
             elif root := self._roots.get(""):
                 for line in (root / instance_id / "io.stat").read_text().splitlines():
                     fields = dict(f.split("=", 1) for f in line.split()[1:] if "=" in f)
-                    read += int(fields.get("rbytes", 0))
-                    written += int(fields.get("wbytes", 0))
-        except (OSError, ValueError):
-            return read, written
-        return read, written
+                    for name in found:
+                        found[name] += int(fields.get(name, 0))
+        return Disk(found["rbytes"], found["wbytes"], found["rios"], found["wios"])
 
     def pids(self, instance_id: str) -> set[int]:
         """The processes in the instance's groups."""

@@ -1,4 +1,4 @@
-"""Bytes in and out per instance, from the kernel's TCP counters of sockets on the instance's address.
+"""Bytes and packets in and out per instance, from the kernel's TCP counters of sockets on the instance's address.
 
 There is no network interface per instance to count on. What is open is read each time (sock_diag, as `ss -i` does)
 and differences are added up, so a connection's last bytes between a reading and its end are missed, and one that
@@ -13,6 +13,7 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 NETLINK_SOCK_DIAG = 4
 SOCK_DIAG_BY_FAMILY = 20
@@ -22,9 +23,36 @@ INET_DIAG_INFO = 2
 ESTABLISHED_AND_CLOSING = sum(1 << state for state in (1, 4, 5, 8, 9, 11))
 HEAD = struct.Struct("=IHHII")
 ACKED_OFFSET = 120
-"""tcpi_bytes_acked, followed by tcpi_bytes_received, in struct tcp_info (Linux 4.1 and later)."""
+"""tcpi_bytes_acked, then tcpi_bytes_received, tcpi_segs_out and tcpi_segs_in, in struct tcp_info (Linux 4.2 and later).
+"""
+COUNTERS = struct.Struct("=QQII")
+SEGMENTS_WRAP = 1 << 32
 
 LOOPBACK = ipaddress.IPv4Network("127.0.0.0/8")
+
+
+class Traffic(NamedTuple):
+    """What one address received and sent; segments stand for packets."""
+
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    received_packets: int = 0
+    sent_packets: int = 0
+
+    def since(self, before: Traffic) -> Traffic:
+        """The difference; the kernel counts segments in 32 bits, which may have wrapped."""
+        return Traffic(
+            self.received_bytes - before.received_bytes,
+            self.sent_bytes - before.sent_bytes,
+            (self.received_packets - before.received_packets) % SEGMENTS_WRAP,
+            (self.sent_packets - before.sent_packets) % SEGMENTS_WRAP,
+        )
+
+    def plus(self, more: Traffic) -> Traffic:
+        return Traffic(*(mine + other for mine, other in zip(self, more, strict=True)))
+
+
+NOTHING = Traffic()
 
 
 class SocketTraffic:
@@ -32,18 +60,17 @@ class SocketTraffic:
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
-        self._last: dict[int, tuple[int, int]] = {}
-        self._totals: dict[str, tuple[int, int]] = {}
+        self._last: dict[int, Traffic] = {}
+        self._totals: dict[str, Traffic] = {}
 
-    def totals(self) -> dict[str, tuple[int, int]]:
-        """(received, sent) bytes by address in 127.0.0.0/8; what was last known if the kernel does not tell."""
-        now: dict[int, tuple[int, int]] = {}
+    def totals(self) -> dict[str, Traffic]:
+        """By address in 127.0.0.0/8; what was last known if the kernel does not tell."""
+        now: dict[int, Traffic] = {}
         with contextlib.suppress(OSError, struct.error):
-            for cookie, address, received, sent in self._dump():
-                now[cookie] = (received, sent)
-                before_in, before_out = self._last.get(cookie, (0, 0))
-                total_in, total_out = self._totals.get(address, (0, 0))
-                self._totals[address] = (total_in + received - before_in, total_out + sent - before_out)
+            for cookie, address, traffic in self._dump():
+                now[cookie] = traffic
+                more = traffic.since(self._last.get(cookie, NOTHING))
+                self._totals[address] = self._totals.get(address, NOTHING).plus(more)
             self._last = now
         return dict(self._totals)
 
@@ -52,7 +79,7 @@ class SocketTraffic:
             self._socket.close()
             self._socket = None
 
-    def _dump(self) -> Iterator[tuple[int, str, int, int]]:
+    def _dump(self) -> Iterator[tuple[int, str, Traffic]]:
         if self._socket is None:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
             self._socket.settimeout(1.0)
@@ -72,8 +99,8 @@ class SocketTraffic:
                 at += (length + 3) & ~3
 
 
-def _parse(message: bytes) -> tuple[int, str, int, int] | None:
-    """(cookie, local address, received, sent) of one inet_diag_msg with its attributes."""
+def _parse(message: bytes) -> tuple[int, str, Traffic] | None:
+    """(cookie, local address, counters) of one inet_diag_msg with its attributes."""
     # family, state, timer, retrans | ports (2+2) | source 16 | destination 16 | interface 4 | cookie 8 | 5 counters
     address = socket.inet_ntoa(message[8:12])
     if ipaddress.IPv4Address(address) not in LOOPBACK:
@@ -84,8 +111,8 @@ def _parse(message: bytes) -> tuple[int, str, int, int] | None:
         length, kind = struct.unpack_from("=HH", message, at)
         if length < 4:
             return None
-        if kind == INET_DIAG_INFO and length >= 4 + ACKED_OFFSET + 16:
-            acked, received = struct.unpack_from("=QQ", message, at + 4 + ACKED_OFFSET)
-            return cookie, address, received, acked
+        if kind == INET_DIAG_INFO and length >= 4 + ACKED_OFFSET + COUNTERS.size:
+            acked, received, segments_out, segments_in = COUNTERS.unpack_from(message, at + 4 + ACKED_OFFSET)
+            return cookie, address, Traffic(received, acked, segments_in, segments_out)
         at += (length + 3) & ~3
     return None

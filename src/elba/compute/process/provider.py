@@ -36,10 +36,10 @@ from elba.compute.interface import (
     Transient,
 )
 from elba.compute.process import waiting
-from elba.compute.process.cgroups import Cgroups
+from elba.compute.process.cgroups import Cgroups, Disk
 from elba.compute.process.directory import InstanceDirectory, Launch
 from elba.compute.process.link import Link, lock_holder
-from elba.compute.process.network import SocketTraffic
+from elba.compute.process.network import SocketTraffic, Traffic
 
 log = logging.getLogger(__name__)
 
@@ -420,7 +420,7 @@ class ProcessProvider:
 
     # Measuring.
 
-    async def _sample(self, instance: _Instance, vcpus: float, traffic: Mapping[str, tuple[int, int]]) -> Sample | None:
+    async def _sample(self, instance: _Instance, vcpus: float, traffic: Mapping[str, Traffic]) -> Sample | None:
         id_ = instance.directory.instance_id
         used = self._cgroups.cpu_seconds(id_) if self._cgroups is not None else None
         at = time.monotonic()
@@ -433,18 +433,22 @@ class ProcessProvider:
                 return None
             at = time.monotonic()
         waited = instance.waits.seconds(self._cgroups.pids(id_)) if self._cgroups is not None else 0.0
-        read, written = self._cgroups.disk_bytes(id_) if self._cgroups is not None else (0, 0)
-        received, sent = traffic.get(instance.spec.host_address if instance.spec else "", (0, 0))
+        disk = self._cgroups.disk(id_) if self._cgroups is not None else Disk()
+        network = traffic.get(instance.spec.host_address if instance.spec else "", Traffic())
         return Sample(
             instance_id=id_,
             time=at,
             cpu_seconds=used,
             cpu_wait_seconds=waited,
             vcpus=vcpus,
-            network_in_bytes=received,
-            network_out_bytes=sent,
-            disk_read_bytes=read,
-            disk_write_bytes=written,
+            network_in_bytes=network.received_bytes,
+            network_out_bytes=network.sent_bytes,
+            network_packets_in=network.received_packets,
+            network_packets_out=network.sent_packets,
+            disk_read_bytes=disk.read_bytes,
+            disk_write_bytes=disk.written_bytes,
+            disk_read_ops=disk.reads,
+            disk_write_ops=disk.writes,
         )
 
     def _background(self, work: Coroutine[Any, Any, None], name: str = "process.end") -> asyncio.Task[None]:
