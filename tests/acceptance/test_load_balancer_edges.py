@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -140,3 +143,125 @@ def test_a_target_that_refuses_the_load_balancer_times_out_until_it_does_not(sta
     anywhere = [stack.permission(stack.port, IpRanges=[{"CidrIp": "0.0.0.0/0"}])]
     stack.ec2.authorize_security_group_ingress(GroupId=stack.group, IpPermissions=anywhere)
     eventually(lambda: stack.asks("/servers") not in ("", "let in"), 10, "an answer of the target")
+
+
+class Servers:
+    """HTTP servers on addresses of the VPC, to be registered as ip targets; each answers as its function says."""
+
+    def __init__(self, vpc_slice: str, answers: list[Callable[[], int]]) -> None:
+        self.port = free_port()
+        self.private = [f"172.31.250.{number + 10}" for number in range(len(answers))]
+        self.counts = [0] * len(answers)
+        self._servers = []
+        for number, answer in enumerate(answers):
+            address = f"{vpc_slice}.250.{number + 10}"
+            server = http.server.ThreadingHTTPServer((address, self.port), self._handler(number, answer))
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+            self._servers.append(server)
+
+    def _handler(self, number: int, answer: Callable[[], int]) -> type[http.server.BaseHTTPRequestHandler]:
+        counts = self.counts
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                is_check = self.path == "/health"
+                if not is_check:
+                    counts[number] += 1
+                self.send_response(200 if is_check else answer())
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+
+def test_a_target_that_fails_more_than_the_others_is_found_and_spared(stack: Stack) -> None:
+    zone = stack.ec2.describe_network_interfaces(Filters=[{"Name": "interface-type", "Values": ["interface"]}])
+    public = next(i["Association"]["PublicIp"] for i in zone["NetworkInterfaces"] if "Association" in i)
+    is_well = threading.Event()
+    servers = Servers(".".join(public.split(".")[:2]), [lambda: 200 if is_well.is_set() else 500, *[lambda: 200] * 2])
+    try:
+        _anomalies(stack, servers, is_well)
+    finally:
+        servers.close()
+
+
+def _anomalies(stack: Stack, servers: Servers, is_well: threading.Event) -> None:
+    group = stack.elbv2.create_target_group(
+        Name="compared",
+        Protocol="HTTP",
+        Port=servers.port,
+        VpcId=stack.vpc,
+        TargetType="ip",
+        HealthCheckPath="/health",
+        HealthCheckIntervalSeconds=5,
+        HealthCheckTimeoutSeconds=2,
+        HealthyThresholdCount=2,
+    )["TargetGroups"][0]["TargetGroupArn"]
+    stack.elbv2.modify_target_group_attributes(
+        TargetGroupArn=group,
+        Attributes=[
+            {"Key": "load_balancing.algorithm.type", "Value": "weighted_random"},
+            {"Key": "load_balancing.algorithm.anomaly_mitigation", "Value": "on"},
+        ],
+    )
+    stack.elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": address} for address in servers.private])
+    stack.elbv2.create_rule(
+        ListenerArn=stack.listener,
+        Priority=2,
+        Conditions=[{"Field": "path-pattern", "Values": ["/compared"]}],
+        Actions=[{"Type": "forward", "TargetGroupArn": group}],
+    )
+
+    def described() -> dict[str, tuple[str, str, str]]:
+        answer = stack.elbv2.describe_target_health(TargetGroupArn=group, Include=["AnomalyDetection"])
+        return {
+            each["Target"]["Id"]: (
+                each["TargetHealth"]["State"],
+                each["AnomalyDetection"]["Result"],
+                each["AnomalyDetection"]["MitigationInEffect"],
+            )
+            for each in answer["TargetHealthDescriptions"]
+        }
+
+    def load(count: int) -> list[int]:
+        before = list(servers.counts)
+        connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=5)
+        for _ in range(count):
+            connection.request("GET", "/compared", headers={"Host": stack.name})
+            connection.getresponse().read()
+        connection.close()
+        return [now - was for now, was in zip(servers.counts, before, strict=True)]
+
+    bad, *good = servers.private
+    eventually(lambda: {state for state, *_ in described().values()} == {"healthy"}, 30, "three healthy targets")
+    assert set(described().values()) == {("healthy", "normal", "no")}
+
+    def found() -> bool:
+        load(60)
+        return described()[bad] == ("healthy", "anomalous", "yes")
+
+    eventually(found, 20, "the anomaly is found")
+    assert [described()[address] for address in good] == [("healthy", "normal", "no")] * 2
+
+    def shares() -> list[int]:
+        return load(200)
+
+    eventually(lambda: shares()[0] <= 25, 20, "the failing target gets little")
+    assert all(count > 0 for count in servers.counts)
+    is_well.set()
+
+    def recovered() -> bool:
+        load(100)
+        return described()[bad] == ("healthy", "normal", "no")
+
+    eventually(recovered, 20, "the target is trusted again")

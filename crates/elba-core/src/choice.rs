@@ -1,6 +1,10 @@
 //! Which target of a group a request goes to. Source: alb.md sections 7 and 10.
 
+use crate::anomaly::FULL_WEIGHT;
 use crate::compile::{Algorithm, TargetGroup};
+
+/// After so many throws of dice any target will do.
+const MOST_THROWS: u32 = 16;
 
 /// What a worker knows against a target beyond its health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,20 @@ impl Chooser {
         let count = self.candidates.len();
         if count == 0 {
             return None;
+        }
+        if group.algorithm == Algorithm::WeightedRandom {
+            // A target that is passed over for its weight leaves its share to all others alike.
+            for _ in 0..MOST_THROWS {
+                let index = self.candidates[(random() % count as u64) as usize];
+                let weight = group.targets[index as usize].state.weight();
+                let wins = weight >= FULL_WEIGHT || random() % u64::from(FULL_WEIGHT) < u64::from(weight);
+                if wins && doubt(index) == Doubt::None {
+                    return Some(Chosen {
+                        index,
+                        failed_open: self.failed_open,
+                    });
+                }
+            }
         }
         let first = match group.algorithm {
             Algorithm::WeightedRandom => random(),

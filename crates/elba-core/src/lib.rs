@@ -2,6 +2,7 @@
 //! time and random numbers come in as arguments, so that every decision can be tested, simulated and fuzzed.
 
 pub mod access_log;
+pub mod anomaly;
 pub mod choice;
 pub mod compile;
 pub mod delta;

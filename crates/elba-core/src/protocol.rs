@@ -620,6 +620,10 @@ pub struct HealthReport {
     pub description: String,
     /// world time
     pub since: f64,
+    /// it fails more than its siblings
+    pub anomalous: bool,
+    /// … and gets less traffic for it
+    pub mitigated: bool,
 }
 
 /// Each `report_interval_seconds`. `health` holds every target in the first report of a connection

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use elba_core::anomaly::Count;
 use elba_core::protocol::{bucket_index, Histogram, LoadBalancerReport, TargetReport};
 
 /// Counts of a load balancer as a whole.
@@ -304,6 +305,31 @@ impl Counters {
             ))
         });
         (balancers, targets)
+    }
+
+    /// How often each target answered or could not be reached, and how often that was an error: by group (ARN) and
+    /// target's key, all load balancers together, since it was first counted.
+    pub fn target_outcomes(&self) -> HashMap<String, HashMap<String, Count>> {
+        const OUTCOMES: [Target; 5] = [
+            Target::Target2xx,
+            Target::Target3xx,
+            Target::Target4xx,
+            Target::Target5xx,
+            Target::TargetConnectionError,
+        ];
+        let registry = self.registry();
+        let mut groups: HashMap<String, HashMap<String, Count>> = HashMap::new();
+        for (name, tracked) in &registry.targets {
+            let sum = |what: Target| -> u64 {
+                let cells = tracked.cells.iter().map(|(_, cells)| &cells.cells[what as usize]);
+                cells.map(|cell| cell.load(Relaxed)).sum()
+            };
+            let group = groups.entry(name.target_group.clone()).or_default();
+            let count = group.entry(name.target.clone()).or_default();
+            count.outcomes += OUTCOMES.into_iter().map(sum).sum::<u64>();
+            count.errors += sum(Target::Target5xx) + sum(Target::TargetConnectionError);
+        }
+        groups
     }
 
     /// Client connections open now, for `Report::open_connections`.

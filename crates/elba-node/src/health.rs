@@ -77,12 +77,35 @@ impl Table {
             reason: health.reason.code().to_owned(),
             description: health.reason.description(),
             since: health.since,
+            ..HealthReport::default()
         };
         let mut rows = self.rows();
-        rows.groups
+        let row = rows
+            .groups
             .entry(group.to_owned())
             .or_default()
-            .insert(target.to_owned(), report);
+            .entry(target.to_owned())
+            .or_default();
+        *row = HealthReport {
+            anomalous: row.anomalous,
+            mitigated: row.mitigated,
+            ..report
+        };
+        rows.changed.insert((group.to_owned(), target.to_owned()));
+        drop(rows);
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// What is thought of how the target answers; nothing if the target is not checked.
+    pub fn set_anomaly(&self, group: &str, target: &str, anomalous: bool, mitigated: bool) {
+        let mut rows = self.rows();
+        let row = rows
+            .groups
+            .get_mut(group)
+            .and_then(|targets| targets.get_mut(target));
+        let Some(row) = row else { return };
+        row.anomalous = anomalous;
+        row.mitigated = mitigated;
         rows.changed.insert((group.to_owned(), target.to_owned()));
         drop(rows);
         self.changes.send_modify(|n| *n += 1);

@@ -1,6 +1,7 @@
 //! The zone node: sockets, threads and clocks around `elba-core`, which decides.
 
 pub mod access_log;
+pub mod anomaly;
 pub mod binds;
 pub mod buffers;
 pub mod caller;

@@ -387,6 +387,8 @@ class HealthReport(Part, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     description: str = ""
     since: float = 0  # world time
+    anomalous: bool = False  # it fails more than its siblings
+    mitigated: bool = False  # … and gets less traffic for it
 
 
 class Report(Part, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="report"):

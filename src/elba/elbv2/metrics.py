@@ -35,7 +35,10 @@ OF_TARGETS = frozenset(
 GAUGES = frozenset({"ActiveConnectionCount"})
 ONLY_LOAD_BALANCER = frozenset({"RuleEvaluations", "LambdaTargetProcessedBytes"})
 ONLY_ZONE = frozenset({"DroppedInvalidHeaderRequestCount", "ForwardedInvalidHeaderRequestCount"})
+ONLY_GROUP = frozenset({"LambdaInternalError", "LambdaUserError"})
+"""Counted per target, with the dimension sets {TG} and {LB, TG}."""
 UNITS = {"ProcessedBytes": "Bytes", "IPv6ProcessedBytes": "Bytes", "LambdaTargetProcessedBytes": "Bytes"}
+"""Of what is not a Count."""
 
 
 def resource_id(arn: str) -> str:
@@ -51,6 +54,10 @@ class Balancer(NamedTuple):
     account: str
     region: str
     zones: tuple[str, ...]
+    sticky: bool = False
+    """Some target group of its has sticky sessions: NonStickyRequestCount is reported, zero or not."""
+    reserved_units: int = 0
+    """Load balancer capacity units reserved; PeakLCUs and ReservedLCUs are reported with a reservation only."""
 
 
 class GroupState(NamedTuple):
@@ -64,6 +71,10 @@ class GroupState(NamedTuple):
     routing_ok: bool
     dns_ok: bool
     checked: bool = True
+    anomalous: int = 0
+    mitigated: int = 0
+    kind: str = "instance"
+    """instance, ip, lambda, alb."""
 
 
 @dataclass
@@ -158,6 +169,8 @@ def datapoints(
     by_group: dict[tuple[str, str], list[GroupState]] = {}
     for state in listed:
         by_group.setdefault((state.load_balancer, state.target_group), []).append(state)
+    for _, arn, group in minute.groups:  # one that is out of use since, or whose counts came late
+        by_group.setdefault((arn, group), [])
     for (arn, group), seen in by_group.items():
         owner = balancers.get(arn)
         if owner is not None:
@@ -177,17 +190,20 @@ def _of_balancer(points: _Points, minute: Minute, balancer: Balancer) -> None:
     requests = 0.0
     zones = sorted({*balancer.zones, *(zone for zone, arn in minute.balancers if arn == balancer.arn)})
     group_keys = [key for key in minute.groups if key[1] == balancer.arn]
+    always = {"ForwardedInvalidHeaderRequestCount": 0.0}
+    if balancer.sticky:
+        always["NonStickyRequestCount"] = 0.0
     for zone in zones:
-        for name, value in minute.balancers.get((zone, balancer.arn), {}).items():
+        for name, value in (always | minute.balancers.get((zone, balancer.arn), {})).items():
             unit = UNITS.get(name, "Count")
             if name in GAUGES:
                 gauges.setdefault(name, []).append(value)
             else:
                 total[name] = total.get(name, 0.0) + value
-            if name not in ONLY_LOAD_BALANCER and (value or name in ONLY_ZONE):
+            if name not in ONLY_LOAD_BALANCER and (value or name in always):
                 points.value(balancer, name, _at(zone=zone, lb=lb), [value], unit)
     for name, value in total.items():
-        if value and name not in ONLY_ZONE:
+        if (value or name in always) and name not in ONLY_ZONE:
             points.value(balancer, name, _at(lb=lb), [value], UNITS.get(name, "Count"))
     for name, values in gauges.items():
         points.value(balancer, name, _at(lb=lb), values)
@@ -196,19 +212,23 @@ def _of_balancer(points: _Points, minute: Minute, balancer: Balancer) -> None:
         of_zone = by_zone.get(zone, {})
         points.value(balancer, "RequestCount", _at(zone=zone, lb=lb), [of_zone.get("RequestCount", 0.0)])
         for name, value in of_zone.items():
-            if value and name != "RequestCount":
+            if value and name != "RequestCount" and name not in ONLY_GROUP:
                 points.value(balancer, name, _at(zone=zone, lb=lb), [value])
     requests = summed.get("RequestCount", 0.0)
     points.value(balancer, "RequestCount", _at(lb=lb), [requests])
     for name, value in summed.items():
-        if value and name != "RequestCount":
+        if value and name != "RequestCount" and name not in ONLY_GROUP:
             points.value(balancer, name, _at(lb=lb), [value])
     _times(points, balancer, _at(lb=lb), [minute.times[key] for key in group_keys if key in minute.times])
     for zone in by_zone:
         of_zone_times = [minute.times[key] for key in group_keys if key in minute.times and key[0] == zone]
         _times(points, balancer, _at(zone=zone, lb=lb), of_zone_times)
     active = sum(gauges.get("ActiveConnectionCount", ()))
-    points.value(balancer, "ConsumedLCUs", _at(lb=lb), [_consumed_lcus(total, active)])
+    consumed = _consumed_lcus(total, active)
+    points.value(balancer, "ConsumedLCUs", _at(lb=lb), [consumed])
+    if balancer.reserved_units:
+        points.value(balancer, "PeakLCUs", _at(lb=lb), [consumed])
+        points.value(balancer, "ReservedLCUs", _at(lb=lb), [float(balancer.reserved_units)])
 
 
 def _summed(
@@ -260,11 +280,17 @@ def _of_group(points: _Points, minute: Minute, owner: Balancer, arn: str, states
     for at, counters, _ in [(_at(lb=lb, group=group), total, ""), *places]:
         points.value(owner, "RequestCount", at, [counters.get("RequestCount", 0.0)])
         for name, value in counters.items():
-            if value and name != "RequestCount":
+            if value and name != "RequestCount" and name not in ONLY_GROUP:
                 points.value(owner, name, at, [value])
-    if total.get("GrpcRequestCount"):
-        points.value(owner, "GrpcRequestCount", _at(group=group), [total["GrpcRequestCount"]])
-    if targets:
+    for name in ("GrpcRequestCount", *ONLY_GROUP):
+        if total.get(name):
+            points.value(owner, name, _at(group=group), [total[name]])
+            if name in ONLY_GROUP:
+                points.value(owner, name, _at(lb=lb, group=group), [total[name]])
+    for zone, counters in sorted(by_zone.items()):
+        if counters.get("GrpcRequestCount"):
+            points.value(owner, "GrpcRequestCount", _at(zone=zone, group=group), [counters["GrpcRequestCount"]])
+    if targets and all(state.kind != "lambda" for state in states):
         for zone, counters in [("", total), *((zone, by_zone.get(zone, {})) for zone in zones)]:
             share = counters.get("RequestCount", 0.0) / targets
             dims: dict[str, str] = {"group": group, **({"zone": zone} if zone else {})}
@@ -273,22 +299,26 @@ def _of_group(points: _Points, minute: Minute, owner: Balancer, arn: str, states
     _times(points, owner, _at(lb=lb, group=group), [minute.times[key] for key in keys if key in minute.times])
     for at, _, zone in places:
         _times(points, owner, at, [minute.times[k] for k in keys if k in minute.times and k[0] == zone])
-    _host_counts(points, owner, lb, group, [state for state in states if state.checked])
+    _host_counts(points, owner, lb, group, states)
 
 
 def _host_counts(points: _Points, owner: Balancer, lb: str, group: str, states: list[GroupState]) -> None:
     """What each node sees at the end of the minute: one sample per node, so that Average, Minimum and Maximum say
     how far they agree."""
+    compared = [s for s in states if s.kind in ("instance", "ip")]
+    anomalies = {
+        "AnomalousHostCount": [float(s.anomalous) for s in compared],
+        "MitigatedHostCount": [float(s.mitigated) for s in compared],
+    }
+    _per_node(points, owner, lb, group, compared, anomalies)
+    states = [s for s in states if s.checked]
     if not states:
         return
-    per_node = {
+    healths = {
         "HealthyHostCount": [float(s.healthy) for s in states],
         "UnHealthyHostCount": [float(s.unhealthy) for s in states],
     }
-    for name, values in per_node.items():
-        points.value(owner, name, _at(lb=lb, group=group), values)
-        for state, value in zip(states, values, strict=True):
-            points.value(owner, name, _at(zone=state.zone, lb=lb, group=group), [value])
+    _per_node(points, owner, lb, group, states, healths)
     for name, good, of_state in (
         ("HealthyStateRouting", True, [s.routing_ok for s in states]),
         ("UnhealthyStateRouting", False, [s.routing_ok for s in states]),
@@ -298,4 +328,16 @@ def _host_counts(points: _Points, owner: Balancer, lb: str, group: str, states: 
         matching = [float(ok is good) for ok in of_state]
         points.value(owner, name, _at(lb=lb, group=group), [sum(matching)])
         for state, value in zip(states, matching, strict=True):
+            points.value(owner, name, _at(zone=state.zone, lb=lb, group=group), [value])
+
+
+def _per_node(
+    points: _Points, owner: Balancer, lb: str, group: str, states: list[GroupState], metrics: dict[str, list[float]]
+) -> None:
+    """Metrics with one value of each node, in the order of `states`."""
+    if not states:
+        return
+    for name, values in metrics.items():
+        points.value(owner, name, _at(lb=lb, group=group), values)
+        for state, value in zip(states, values, strict=True):
             points.value(owner, name, _at(zone=state.zone, lb=lb, group=group), [value])

@@ -49,9 +49,20 @@ class MetricsTicker:
 
     def publish(self, number: int) -> None:
         """Publish the minute before minute `number`, and what came too late for those before it."""
+        sticky = {
+            arn
+            for group in self._view.all(TargetGroup)
+            if group.load_balancer_arns and target_group_attribute(group, "stickiness.enabled") == "true"
+            for arn in group.load_balancer_arns
+        }
         balancers = {
             balancer.id: Balancer(
-                balancer.id, balancer.account, balancer.region, tuple(z.zone_name for z in balancer.zones)
+                balancer.id,
+                balancer.account,
+                balancer.region,
+                tuple(z.zone_name for z in balancer.zones),
+                balancer.id in sticky,
+                balancer.capacity_units,
             )
             for balancer in self._view.all(LoadBalancer)
             if balancer.state_code != "failed" and balancer.type == "application"
@@ -89,17 +100,21 @@ class MetricsTicker:
                 continue
             own = [t for t, of in targets if cross_zone or of in ("", "all", zone.zone_name)]
             seen = [self._health.view_of_node(place, (group.id, target.target_key)) for target in own]
-            healthy = sum(state in ("healthy", "unavailable") for state in seen)
+            states_seen = [view.state for view in seen if view is not None]
+            healthy = sum(state in ("healthy", "unavailable") for state in states_seen)
             states.append(
                 GroupState(
                     load_balancer=balancer.id,
                     target_group=group.id,
                     zone=zone.zone_name,
                     healthy=healthy,
-                    unhealthy=sum(state == "unhealthy" for state in seen),
+                    unhealthy=sum(state == "unhealthy" for state in states_seen),
+                    anomalous=sum(view.anomalous for view in seen if view is not None),
+                    mitigated=sum(view.mitigated for view in seen if view is not None),
                     routing_ok=_meets(group, "unhealthy_state_routing", healthy, len(own)),
                     dns_ok=_meets(group, "dns_failover", healthy, len(own)),
                     checked=group.health_check_enabled,
+                    kind=group.target_type,
                 )
             )
         return states

@@ -160,6 +160,9 @@ class TargetHealth(Resource, frozen=True, kw_only=True):
     reason: str = ""
     description: str = ""
     since: float = 0.0
+    anomalous: bool = False
+    """It fails more than its siblings, as some node sees it; `mitigated`: it gets less traffic for it."""
+    mitigated: bool = False
 
     def parent_id(self) -> str:
         return self.target_group_arn

@@ -127,10 +127,16 @@ class HealthTicker:
                 self._out_at[name] = self._clock.now()
                 continue
             health = self._view.get(TargetHealth, target.account, target.region, target.id)
-            known = health.state if health else ""
-            state = merged(self._views(target, *found), known)
-            if state is not None and (health is None or state != (health.state, health.reason, health.description)):
-                by_owner.setdefault((target.account, target.region), []).append(commands.Seen(target.id, *state))
+            views = self._views(target, *found)
+            state = merged(views, health.state if health else "")
+            if state is None:
+                continue
+            # Each node judges what it sends itself; one that is wronged by one node is wronged.
+            anomalous = any(view.anomalous for view in views if view is not None)
+            mitigated = any(view.mitigated for view in views if view is not None)
+            merged_view = commands.Seen(target.id, *state, anomalous, mitigated)
+            if health is None or merged_view != commands.Seen(target.id, *commands.health_shown(health)):
+                by_owner.setdefault((target.account, target.region), []).append(merged_view)
         for (account, region), seen in by_owner.items():
             await self._writer.write(commands.record_health, account, region, {"seen": seen})
 
@@ -171,10 +177,10 @@ class HealthTicker:
             return None
         return report
 
-    def view_of_node(self, place: Place, name: _TargetName) -> str:
-        """The state that one node reports for a target ("" = it has not said)."""
+    def view_of_node(self, place: Place, name: _TargetName) -> HealthReport | None:
+        """What one node reports of a target; None = it has not said."""
         entry = self._seen.get(place, {}).get(name)
-        return entry[0].state if entry else ""
+        return entry[0] if entry else None
 
 
 _CANNOT_BIND = re.compile(r"cannot bind ([0-9.]+):(\d+): (.+)")

@@ -7,7 +7,7 @@ import pytest
 from elba.dataplane.interface import Place
 from elba.dataplane.protocol import Histogram, LoadBalancerReport, Report, TargetReport, bucket_index
 from elba.datapoints import Datapoint
-from elba.elbv2.metrics import Balancer, GroupState, Minutes, datapoints
+from elba.elbv2.metrics import OF_TARGETS, ONLY_GROUP, Balancer, GroupState, Minute, Minutes, datapoints
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:123456789012:loadbalancer/app/lb/0123456789abcdef"
 GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/tg/0123456789abcdef"
@@ -68,47 +68,135 @@ BOTH = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "sets"),
-    [
-        ("RequestCount", T),
-        ("NewConnectionCount", L),
-        ("ProcessedBytes", L),
-        ("HTTPCode_ELB_503_Count", L),
-        ("HTTPCode_Target_2XX_Count", T),
-        ("TargetConnectionErrorCount", T),
-        ("TargetResponseTime", T),
-        ("RequestCountPerTarget", PER_TARGET),
-        ("HealthyHostCount", H),
-        ("UnHealthyHostCount", H),
-        ("HealthyStateDNS", H),
-        ("UnhealthyStateRouting", H),
-        ("ConsumedLCUs", ONLY_LB),
-        ("RuleEvaluations", ONLY_LB),
-        ("ForwardedInvalidHeaderRequestCount", {("AvailabilityZone", "LoadBalancer")}),
-        ("ActiveConnectionCount", L),
-        ("NonsenseCount", set()),
-    ],
-)
-def test_dimension_sets(name: str, sets: set[tuple[str, ...]]) -> None:
-    of_balancer = {
-        "NewConnectionCount": 1.0,
-        "ProcessedBytes": 1.0,
-        "HTTPCode_ELB_503_Count": 1.0,
-        "RuleEvaluations": 1.0,
-        "ForwardedInvalidHeaderRequestCount": 1.0,
-        "ActiveConnectionCount": 4.0,
-        "RequestCount": 99.0,  # counted from the targets, not from here
-    }
-    of_target = {"RequestCount": 2.0, "HTTPCode_Target_2XX_Count": 1.0, "TargetConnectionErrorCount": 1.0}
-    points = publish(*((zone, report(of_balancer, of_target, [0.1])) for zone in ZONES))
-    found = {tuple(n for n, _ in point.dimensions) for point in points if point.metric_name == name}
-    assert found == sets
+ZONE_ONLY = {("AvailabilityZone", "LoadBalancer")}
+LAMBDA = {("TargetGroup",), ("LoadBalancer", "TargetGroup")}
+GRPC = T | {("TargetGroup",), ("AvailabilityZone", "TargetGroup")}
+
+SECTION_20 = {
+    # of requests
+    "RequestCount": (T, "always"),
+    "IPv6RequestCount": (T, "counted"),
+    "GrpcRequestCount": (GRPC, "counted"),
+    "RequestCountPerTarget": (PER_TARGET, "always"),
+    "RuleEvaluations": (ONLY_LB, "counted"),
+    "NonStickyRequestCount": (L, "sticky"),
+    "DesyncMitigationMode_NonCompliant_Request_Count": (L, "counted"),
+    "DroppedInvalidHeaderRequestCount": (ZONE_ONLY, "counted"),
+    "ForwardedInvalidHeaderRequestCount": (ZONE_ONLY, "always"),
+    # of connections
+    "ActiveConnectionCount": (L, "counted"),
+    "NewConnectionCount": (L, "counted"),
+    "RejectedConnectionCount": (L, "counted"),
+    "ClientTLSNegotiationErrorCount": (L, "counted"),
+    "ProcessedBytes": (L, "counted"),
+    "IPv6ProcessedBytes": (L, "counted"),
+    "ConsumedLCUs": (ONLY_LB, "always"),
+    "PeakLCUs": (ONLY_LB, "reserved"),
+    "ReservedLCUs": (ONLY_LB, "reserved"),
+    # of the load balancer's own answers
+    "HTTPCode_ELB_3XX_Count": (L, "counted"),
+    "HTTPCode_ELB_4XX_Count": (L, "counted"),
+    "HTTPCode_ELB_5XX_Count": (L, "counted"),
+    "HTTPCode_ELB_500_Count": (L, "counted"),
+    "HTTPCode_ELB_502_Count": (L, "counted"),
+    "HTTPCode_ELB_503_Count": (L, "counted"),
+    "HTTPCode_ELB_504_Count": (L, "counted"),
+    "HTTP_Fixed_Response_Count": (L, "counted"),
+    "HTTP_Redirect_Count": (L, "counted"),
+    "HTTP_Redirect_Url_Limit_Exceeded_Count": (L, "counted"),
+    # of targets
+    "HTTPCode_Target_2XX_Count": (T, "counted"),
+    "HTTPCode_Target_3XX_Count": (T, "counted"),
+    "HTTPCode_Target_4XX_Count": (T, "counted"),
+    "HTTPCode_Target_5XX_Count": (T, "counted"),
+    "TargetResponseTime": (T, "counted"),
+    "TargetConnectionErrorCount": (T, "counted"),
+    "TargetTLSNegotiationErrorCount": (T, "counted"),
+    "UnhealthyRoutingRequestCount": (T, "counted"),
+    "HealthyHostCount": (H, "always"),
+    "UnHealthyHostCount": (H, "always"),
+    "AnomalousHostCount": (H, "always"),
+    "MitigatedHostCount": (H, "always"),
+    "HealthyStateDNS": (H, "always"),
+    "HealthyStateRouting": (H, "always"),
+    "UnhealthyStateDNS": (H, "always"),
+    "UnhealthyStateRouting": (H, "always"),
+    "LambdaInternalError": (LAMBDA, "counted"),
+    "LambdaUserError": (LAMBDA, "counted"),
+    "LambdaTargetProcessedBytes": (ONLY_LB, "counted"),
+    "ELBAuthSuccess": (L, "counted"),
+    "ELBAuthFailure": (L, "counted"),
+    "ELBAuthError": (L, "counted"),
+    "ELBAuthRefreshTokenSuccess": (L, "counted"),
+    "ELBAuthUserClaimsSizeExceeded": (L, "counted"),
+    # never: nothing here has a reputation, shifts zones or controls targets
+    "LowReputationPacketsDropped": (set(), "never"),
+    "LowReputationRequestsDenied": (set(), "never"),
+    "ZonalShiftedHostCount": (set(), "never"),
+    "TargetControlRequestCount": (set(), "never"),
+}
+"""Each metric of alb.md section 20: its dimension sets, and when it is reported."""
+
+COUNTED = [name for name, (_, when) in SECTION_20.items() if when == "counted" and name != "TargetResponseTime"]
+OF_A_TARGET = OF_TARGETS | ONLY_GROUP
+
+
+def sets_published(points: list[Datapoint]) -> dict[str, set[tuple[str, ...]]]:
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for point in points:
+        found.setdefault(point.metric_name, set()).add(tuple(name for name, _ in point.dimensions))
+    return found
+
+
+def published_with(owner: Balancer, counted: bool) -> list[Datapoint]:
+    """A minute in which everything happened that is counted, or nothing."""
+    of_balancer = {name: 1.0 for name in COUNTED if name not in OF_A_TARGET} if counted else {}
+    of_target = {"RequestCount": 1.0} | {name: 1.0 for name in COUNTED if name in OF_A_TARGET} if counted else {}
+    minutes = Minutes()
+    for zone in ZONES:
+        each = report(of_balancer | ({"RequestCount": 99.0} if counted else {}), of_target, [0.1] if counted else [])
+        minutes.add(Place("us-east-1", zone), each, NUMBER * 60 + 30)
+    taken = minutes.take(NUMBER + 1).get(NUMBER, Minute())
+    return datapoints(NUMBER, taken, {ARN: owner}, [state(zone) for zone in ZONES])
+
+
+@pytest.mark.parametrize("name", SECTION_20)
+def test_each_metric_has_exactly_its_dimension_sets_and_is_reported_when_it_should(name: str) -> None:
+    sets, when = SECTION_20[name]
+    with_all = BALANCER._replace(sticky=True, reserved_units=100)
+    everything = sets_published(published_with(with_all, counted=True))
+    assert everything.get(name, set()) == sets
+    quiet = sets_published(published_with(with_all, counted=False))
+    assert quiet.get(name, set()) == (sets if when in ("always", "sticky", "reserved") else set())
+    plain = sets_published(published_with(BALANCER, counted=False))
+    assert plain.get(name, set()) == (sets if when == "always" else set())
+
+
+def test_nothing_is_published_twice_or_that_is_not_in_the_table() -> None:
+    points = published_with(BALANCER._replace(sticky=True, reserved_units=100), counted=True)
     identities = [(point.metric_name, point.dimensions) for point in points]
-    assert len(identities) == len(set(identities))  # nothing is published twice
+    assert len(identities) == len(set(identities))
+    assert {point.metric_name for point in points} <= set(SECTION_20)
     assert {(point.namespace, point.timestamp, point.account, point.region) for point in points} == {
         ("AWS/ApplicationELB", 60_000.0, "123456789012", "us-east-1")
     }
+    # counted from the targets, not from the load balancer
+    assert total(points, "RequestCount", lb=LB) == 2
+
+
+def test_counts_that_came_late_keep_their_target_groups() -> None:
+    minutes = Minutes()
+    minutes.add(Place("us-east-1", "us-east-1a"), BOTH[0][1], NUMBER * 60)
+    points = datapoints(NUMBER, minutes.take(NUMBER + 1)[NUMBER], {ARN: BALANCER}, [])
+    assert total(points, "RequestCount", lb=LB, group=TG) == 10
+
+
+def test_functions_are_not_counted_per_target_or_compared() -> None:
+    minutes = Minutes()
+    minutes.add(Place("us-east-1", "us-east-1a"), BOTH[0][1], NUMBER * 60)
+    states = [state("us-east-1a")._replace(kind="lambda")]
+    found = sets_published(datapoints(NUMBER, minutes.take(NUMBER + 1)[NUMBER], {ARN: BALANCER}, states))
+    assert not {"RequestCountPerTarget", "AnomalousHostCount", "MitigatedHostCount"} & set(found)
 
 
 def test_sums_over_zones() -> None:
@@ -143,10 +231,13 @@ def test_a_minute_without_traffic() -> None:
     points = publish(("us-east-1a", report({}, {}, [])))
     names = {point.metric_name for point in points}
     assert names == {
+        "AnomalousHostCount",
         "ConsumedLCUs",
+        "ForwardedInvalidHeaderRequestCount",
         "HealthyHostCount",
         "HealthyStateDNS",
         "HealthyStateRouting",
+        "MitigatedHostCount",
         "RequestCount",
         "RequestCountPerTarget",
         "UnHealthyHostCount",

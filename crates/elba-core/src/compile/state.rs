@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::sync::Arc;
 
+use crate::anomaly::FULL_WEIGHT;
+
 /// Health of a target as this node sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -84,6 +86,8 @@ pub struct TargetState {
     cut: AtomicBool,
     /// security groups keep this node from its port: connecting to it would time out
     refused: AtomicBool,
+    /// of `anomaly::FULL_WEIGHT`: how much of its share weighted_random gives it
+    weight: AtomicU32,
     /// slow start: when the ramp began, in ms of the node's own clock; 0 = no ramp
     pub(super) ramp_from_ms: AtomicU64,
 }
@@ -103,6 +107,7 @@ impl TargetState {
             outstanding: AtomicU32::new(0),
             cut: AtomicBool::new(false),
             refused: AtomicBool::new(false),
+            weight: AtomicU32::new(FULL_WEIGHT),
             ramp_from_ms: AtomicU64::new(0),
         }
     }
@@ -146,6 +151,14 @@ impl TargetState {
 
     pub(super) fn set_refused(&self, refused: bool) {
         self.refused.store(refused, Relaxed);
+    }
+
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Relaxed)
+    }
+
+    pub fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Relaxed);
     }
 
     pub fn ramp_from_ms(&self) -> u64 {

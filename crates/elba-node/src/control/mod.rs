@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, Instant};
 
+use crate::anomaly;
 use crate::binds::Binds;
 use crate::config_store::{Change, Writer};
 use crate::counters::Counters;
@@ -183,6 +184,12 @@ pub async fn run(parts: Parts) -> Result<(), String> {
         installed: None,
         successor: None,
     };
+    let (watched, counters, table) = (
+        control.compiled.subscribe(),
+        control.counters.clone(),
+        control.health.clone(),
+    );
+    tokio::task::spawn_local(anomaly::run(watched, counters, table));
     if let Some(stored) = parts.stored {
         control.load_stored(stored);
     }

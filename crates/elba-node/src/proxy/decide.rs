@@ -22,6 +22,9 @@ use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
 use crate::counters::Balancer;
 
+/// Evaluations of rules that a request has for nothing, in RuleEvaluations (and so in its load balancer capacity units).
+const FREE_RULES: u64 = 10;
+
 pub(super) enum Decision {
     /// the head has not come whole
     Incomplete,
@@ -254,8 +257,8 @@ impl<S: ClientStream> Connection<S> {
                 Action::Impossible => "",
             };
         });
-        if evaluated > 0 {
-            cells.add(Balancer::RuleEvaluations, evaluated);
+        if evaluated > FREE_RULES {
+            cells.add(Balancer::RuleEvaluations, evaluated - FREE_RULES);
         }
         let forward = match &rule.action {
             Action::Forward(forward) => forward,

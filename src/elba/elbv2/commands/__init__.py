@@ -8,7 +8,14 @@ from elba.elbv2.commands.attributes import (
     modify_load_balancer_attributes,
     modify_target_group_attributes,
 )
-from elba.elbv2.commands.health import OUT_OF_SERVICE, GroupHealth, Seen, describe_target_health, record_health
+from elba.elbv2.commands.health import (
+    OUT_OF_SERVICE,
+    GroupHealth,
+    Seen,
+    describe_target_health,
+    health_shown,
+    record_health,
+)
 from elba.elbv2.commands.listeners import (
     add_listener_certificates,
     create_listener,
@@ -61,6 +68,7 @@ __all__ = [
     "describe_target_health",
     "end_draining",
     "forget_instance",
+    "health_shown",
     "modify_capacity_reservation",
     "modify_ip_pools",
     "modify_listener",

@@ -141,19 +141,21 @@ def describe_target_health(view: View, call: Call, request: Request) -> Answer:
             port = entry.get("port") or group.port or 0
             target = view.get(Target, group.account, group.region, arns.target_id(group.id, entry["id"], port))
             if target is not None:
-                described.append(_described(group, target, health.of(target), with_anomalies))
+                described.append(_described(view, group, target, health.of(target), with_anomalies))
             else:
                 missing = {"id": entry["id"], "port": port or None}
                 described.append({"target": missing, "target_health": NOT_REGISTERED})
     else:
         described = [
-            _described(group, target, health.of(target), with_anomalies)
+            _described(view, group, target, health.of(target), with_anomalies)
             for target in view.children(Target, group.account, group.region, group.id)
         ]
     return {"target_health_descriptions": described}
 
 
-def _described(group: TargetGroup, target: Target, state: Mapping[str, str], with_anomalies: bool) -> dict[str, Any]:
+def _described(
+    view: View, group: TargetGroup, target: Target, state: Mapping[str, str], with_anomalies: bool
+) -> dict[str, Any]:
     port = str(target.port) if group.health_check_port == "traffic-port" else group.health_check_port
     described: dict[str, Any] = {
         "target": {
@@ -165,7 +167,12 @@ def _described(group: TargetGroup, target: Target, state: Mapping[str, str], wit
         "target_health": {key: value for key, value in state.items() if value},
     }
     if with_anomalies and group.target_type in ("instance", "ip"):
-        described["anomaly_detection"] = {"result": "normal", "mitigation_in_effect": "no"}
+        health = view.get(TargetHealth, group.account, group.region, target.id)
+        seen = health if health is not None and state["state"] == "healthy" else None
+        described["anomaly_detection"] = {
+            "result": "anomalous" if seen and seen.anomalous else "normal",
+            "mitigation_in_effect": "yes" if seen and seen.mitigated else "no",
+        }
     return described
 
 
@@ -176,6 +183,13 @@ class Seen(msgspec.Struct, frozen=True):
     state: str
     reason: str = ""
     description: str = ""
+    anomalous: bool = False
+    mitigated: bool = False
+
+
+def health_shown(health: TargetHealth) -> tuple[str, str, str, bool, bool]:
+    """What is recorded of a target, in the order of `Seen`."""
+    return health.state, health.reason, health.description, health.anomalous, health.mitigated
 
 
 def record_health(tx: Transaction, call: Call, request: Request) -> Answer:
@@ -186,7 +200,7 @@ def record_health(tx: Transaction, call: Call, request: Request) -> Answer:
         if target is None or target.draining_since:
             continue
         old = tx.get(TargetHealth, call.account, call.region, entry.target)
-        if old and (old.state, old.reason, old.description) == (entry.state, entry.reason, entry.description):
+        if old and Seen(old.id, *health_shown(old)) == entry:
             continue
         tx.put(
             TargetHealth(
@@ -197,6 +211,8 @@ def record_health(tx: Transaction, call: Call, request: Request) -> Answer:
                 state=entry.state,
                 reason=entry.reason,
                 description=entry.description,
+                anomalous=entry.anomalous,
+                mitigated=entry.mitigated,
                 since=old.since if old and old.state == entry.state else call.now,
             )
         )
