@@ -1,7 +1,7 @@
 """CloudWatch's API operations: one function for each, named as the operation.
 
-Not built (they answer 400 as unknown operations): insight rules, alarm mute rules, widget images,
-saved queries, log alarms, datasets, OTel enrichment.
+Not built (they answer 400 as unknown operations): alarm mute rules, widget images, saved queries, log alarms,
+datasets, OTel enrichment, resource metrics configurations.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from elba.call import Answer, Request
 from elba.cloudwatch import commands
 from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.ingest import parse_metric_data
-from elba.cloudwatch.queries import alarms, dashboards, data, detectors, metrics, streams
+from elba.cloudwatch.queries import alarms, dashboards, data, detectors, insight_rules, metrics, streams
 from elba.cloudwatch.series import SeriesEngine
 from elba.context import Context
 
@@ -140,3 +140,35 @@ async def stop_metric_streams(ctx: Context, request: Request) -> Answer:
 
 async def delete_metric_stream(ctx: Context, request: Request) -> Answer:
     return await ctx.write(commands.delete_metric_stream, request)
+
+
+async def put_insight_rule(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_insight_rule, request)
+
+
+async def put_managed_insight_rules(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_managed_insight_rules, request)
+
+
+async def enable_insight_rules(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.enable_insight_rules, request)
+
+
+async def disable_insight_rules(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.disable_insight_rules, request)
+
+
+async def delete_insight_rules(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_insight_rules, request)
+
+
+async def describe_insight_rules(ctx: Context, request: Request) -> Answer:
+    return insight_rules.describe_insight_rules(ctx.view, ctx.call, request)
+
+
+async def list_managed_insight_rules(ctx: Context, request: Request) -> Answer:
+    return insight_rules.list_managed_insight_rules(ctx.view, ctx.call, request)
+
+
+async def get_insight_rule_report(ctx: Context, request: Request) -> Answer:
+    return insight_rules.get_insight_rule_report(ctx.view, ctx.call, request)

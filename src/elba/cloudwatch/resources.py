@@ -175,3 +175,18 @@ class MetricStreamProgress(Resource, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "cloudwatch.metric_stream_progress"
 
     through: float
+
+
+class InsightRule(Resource, frozen=True, kw_only=True):
+    """A Contributor Insights rule; `id` is its name. There are no logs here for it to count."""
+
+    KIND: ClassVar[str] = "cloudwatch.insight_rule"
+
+    arn: str
+    definition: str
+    enabled: bool = True
+    apply_on_transformed_logs: bool = False
+    template_name: str = ""
+    """The template of a managed rule, "" for one of the user's own."""
+    resource_arn: str = ""
+    tags: Tags = {}

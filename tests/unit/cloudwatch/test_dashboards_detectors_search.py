@@ -1,4 +1,4 @@
-"""Dashboards, anomaly detection, SEARCH, Metrics Insights, the Prometheus text."""
+"""Dashboards, anomaly detection, SEARCH, Metrics Insights, insight rules, the Prometheus text."""
 
 from __future__ import annotations
 
@@ -268,3 +268,61 @@ def test_prometheus_text(bench: Bench) -> None:
         f"{name}_max{{{labels}}} 4.0",
     ]
     assert expose([], bench.now) == ""
+
+
+# ── Contributor Insights rules ───────────────────────────────────────────────────────────────────────
+
+
+def a_definition(**changes: Any) -> str:
+    document = {
+        "Schema": {"Name": "CloudWatchLogRule", "Version": 1},
+        "LogGroupNames": ["g"],
+        "LogFormat": "JSON",
+        "Contribution": {"Keys": ["$.ip"], "ValueOf": "$.size", "Filters": []},
+        "AggregateOn": "Sum",
+    }
+    return json.dumps(document | changes)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        a_definition(Schema={"Name": "CloudWatchLogRule", "Version": 2}),
+        a_definition(LogGroupNames=[]),
+        a_definition(LogFormat="XML"),
+        a_definition(LogFormat="CLF"),
+        a_definition(AggregateOn="Max"),
+        a_definition(Contribution={"Keys": []}),
+        a_definition(Contribution={"Keys": ["a", "b", "c", "d", "e"]}),
+        a_definition(Contribution={"Keys": ["$.ip"]}),
+        a_definition(Contribution={"Keys": ["$.ip"], "Filters": [{}] * 5}),
+        a_definition(Fields={"x": "y" * 8192}),
+    ],
+)
+def test_insight_rules_that_are_refused(bench: Bench, definition: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        bench.run(api.put_insight_rule, rule_name="r", rule_definition=definition)
+    assert caught.value.code in ("InvalidParameterValue", "MissingParameter")
+
+
+def test_insight_rules_are_kept_and_switched(bench: Bench) -> None:
+    for name in ("b", "a", "c"):
+        bench.run(api.put_insight_rule, rule_name=name, rule_definition=a_definition(), rule_state="DISABLED")
+    first = bench.run(api.describe_insight_rules, max_results=2)
+    assert [(r["name"], r["state"]) for r in first["insight_rules"]] == [("a", "DISABLED"), ("b", "DISABLED")]
+    rest = bench.run(api.describe_insight_rules, max_results=2, next_token=first["next_token"])
+    assert [r["definition"] for r in rest["insight_rules"]] == [a_definition()]
+    answer = bench.run(api.enable_insight_rules, rule_names=["a", "x", "b"])
+    assert [f["failure_resource"] for f in answer["failures"]] == ["x"]
+    states = {r["name"]: r["state"] for r in bench.run(api.describe_insight_rules)["insight_rules"]}
+    assert states == {"a": "ENABLED", "b": "ENABLED", "c": "DISABLED"}
+    times = {"start_time": bench.now - 60, "end_time": bench.now, "period": 60}
+    report = bench.run(api.get_insight_rule_report, rule_name="a", **times)
+    assert (report["key_labels"], report["aggregation_statistic"]) == (["$.ip"], "SUM")
+    assert report["contributors"] == [] and report["aggregate_value"] == 0.0
+    assert bench.run(api.delete_insight_rules, rule_names=["a", "b", "c"]) == {"failures": []}
+    assert bench.run(api.describe_insight_rules)["insight_rules"] == []

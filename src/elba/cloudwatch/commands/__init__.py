@@ -15,6 +15,13 @@ from elba.cloudwatch.commands.alarms import (
 from elba.cloudwatch.commands.composites import evaluate_composite, put_composite_alarm
 from elba.cloudwatch.commands.dashboards import delete_dashboards, put_dashboard
 from elba.cloudwatch.commands.detectors import delete_anomaly_detector, put_anomaly_detector
+from elba.cloudwatch.commands.insight_rules import (
+    delete_insight_rules,
+    disable_insight_rules,
+    enable_insight_rules,
+    put_insight_rule,
+    put_managed_insight_rules,
+)
 from elba.cloudwatch.commands.streams import (
     delete_metric_stream,
     put_metric_stream,
@@ -29,16 +36,21 @@ __all__ = [
     "delete_alarms",
     "delete_anomaly_detector",
     "delete_dashboards",
+    "delete_insight_rules",
     "delete_metric_stream",
     "disable_alarm_actions",
+    "disable_insight_rules",
     "emit_action",
     "emit_actions",
     "enable_alarm_actions",
+    "enable_insight_rules",
     "evaluate_composite",
     "prune_history",
     "put_anomaly_detector",
     "put_composite_alarm",
     "put_dashboard",
+    "put_insight_rule",
+    "put_managed_insight_rules",
     "put_metric_alarm",
     "put_metric_stream",
     "record_action",

@@ -1,4 +1,4 @@
-"""Tags of alarms, dashboards and metric streams."""
+"""Tags of alarms, dashboards, metric streams and insight rules."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 from elba.call import Answer, Call, Request
 from elba.cloudwatch.limits import require_tags
-from elba.cloudwatch.resources import Alarm, CompositeAlarm, Dashboard, MetricStream
+from elba.cloudwatch.resources import Alarm, CompositeAlarm, Dashboard, InsightRule, MetricStream
 from elba.errors import ApiError
 from elba.store.interface import Transaction, View
 
 GLOBAL = "aws-global"
 
 
-Taggable = Alarm | CompositeAlarm | Dashboard | MetricStream
+Taggable = Alarm | CompositeAlarm | Dashboard | MetricStream | InsightRule
 
 
 def require_taggable(view: View, call: Call, arn: str) -> Taggable:
@@ -28,6 +28,8 @@ def require_taggable(view: View, call: Call, arn: str) -> Taggable:
         found = view.get(Dashboard, call.account, GLOBAL, arn.removeprefix(prefix))
     elif arn.startswith(prefix := call.arn("cloudwatch", "metric-stream/")):
         found = view.get(MetricStream, call.account, call.region, arn.removeprefix(prefix))
+    elif arn.startswith(prefix := call.arn("cloudwatch", "insight-rule/")):
+        found = view.get(InsightRule, call.account, call.region, arn.removeprefix(prefix))
     if found is None:
         raise ApiError("ResourceNotFoundException", f"Unknown resource {arn}", 404)
     return found
