@@ -6,7 +6,7 @@ it connects from on this machine, so that rules are told in such addresses:
 - a CIDR as it is (`0.0.0.0/0` is everybody; `127.0.0.1/32` is a program of this machine that is no instance), and the
   part of it that lies in the VPC also as the host addresses of that part;
 - a group as the host addresses of its members' network interfaces;
-- a prefix list as nothing: there are none.
+- a prefix list as its entries; those of AWS's own are not known.
 
 A target is refused where its own groups let in neither the load balancer's groups nor the private addresses of its
 nodes, or the load balancer's groups do not let it out.
@@ -22,7 +22,10 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence, Set
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from elba.ec2.addresses import host_address
+from elba.ec2.edge_resources import PrefixList
 from elba.ec2.resources import Instance, NetworkInterface, Permission, PrivateAddress, SecurityGroup, Subnet, Vpc
 from elba.elbv2.resources import LoadBalancer, Target, TargetGroup
 from elba.resource import Key
@@ -47,7 +50,23 @@ def is_as_made(group: SecurityGroup) -> bool:
 
 def _groups(view: View, account: str, region: str, ids: Iterable[str]) -> list[SecurityGroup]:
     found = (view.get(SecurityGroup, account, region, group_id) for group_id in ids)
-    return [group for group in found if group is not None]
+    return [_with_prefix_lists(view, group) for group in found if group is not None]
+
+
+def _with_prefix_lists(view: View, group: SecurityGroup) -> SecurityGroup:
+    """The group with a rule for each entry of the prefix lists that its rules name."""
+    if not any(rule.prefix_list_id for rule in group.permissions):
+        return group
+    rules: list[Permission] = []
+    for rule in group.permissions:
+        found = view.get(PrefixList, group.account, group.region, rule.prefix_list_id) if rule.prefix_list_id else None
+        if found is None:
+            rules.append(rule)
+            continue
+        for entry in found.history[-1]:
+            v6 = ":" in entry.cidr
+            rules.append(replace(rule, **{"cidr_ipv6" if v6 else "cidr_ipv4": entry.cidr}))
+    return replace(group, permissions=rules)
 
 
 def _rules(groups: Iterable[SecurityGroup], port: int, *, egress: bool) -> Iterator[Permission]:
@@ -228,6 +247,8 @@ class SecurityIndex:
         """The load balancers that a changed security group or network interface bears on."""
         if changed.kind == SecurityGroup.KIND:
             return set(self._balancers.get(changed, ()))
+        if changed.kind == PrefixList.KIND:
+            return {user for g in self._naming(changed) for user in self._balancers.get(g, ())}
         if changed.kind != NetworkInterface.KIND or not self._referring:
             return set()
         interface = self._view.get(NetworkInterface, changed.account, changed.region, changed.id)
@@ -237,7 +258,14 @@ class SecurityIndex:
 
     def target_groups(self, changed: Key) -> set[Key]:
         """The target groups whose targets a changed security group bears on."""
+        if changed.kind == PrefixList.KIND:
+            return {user for g in self._naming(changed) for user in self._target_groups.get(g, ())}
         return set(self._target_groups.get(changed, ()))
+
+    def _naming(self, prefix_list: Key) -> list[Key]:
+        """The security groups with a rule for the prefix list."""
+        groups = self._view.all(SecurityGroup, prefix_list.account, prefix_list.region)
+        return [g.key for g in groups if any(p.prefix_list_id == prefix_list.id for p in g.permissions)]
 
 
 def _group_key(beside: Key, group_id: str) -> Key:

@@ -20,6 +20,7 @@ from elba.dataplane.admission import SecurityIndex, TargetAdmission, allowed_sou
 from elba.dataplane.delta import same_target
 from elba.dataplane.interface import Configuration, Place
 from elba.ec2.addresses import host_address
+from elba.ec2.edge_resources import PrefixList
 from elba.ec2.resources import Instance, NetworkInterface, SecurityGroup, Vpc
 from elba.elbv2.attributes import attributes_of_listener, attributes_of_load_balancer, attributes_of_target_group
 from elba.elbv2.certificates import find_certificate
@@ -45,7 +46,7 @@ _ENDING = ("stopping", "shutting-down")
 _ENDED = ("stopped", "terminated")
 _SHARED = {kind.KIND for kind in (Certificate, ServerCertificate, TrustStore, TrustStoreRevocation)}
 """What listeners of several load balancers may name."""
-_FILTERS = {kind.KIND for kind in (SecurityGroup, NetworkInterface)}
+_FILTERS = {kind.KIND for kind in (SecurityGroup, NetworkInterface, PrefixList)}
 _KINDS = {kind.KIND for kind in (LoadBalancer, CookieKeys, Listener, Rule, TargetGroup, Target)}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from elba.call import Call
+from elba.ec2 import edge_resources as e
 from elba.ec2 import resources as r
 from elba.errors import ApiError
 from elba.resource import Resource
@@ -33,6 +34,17 @@ _ABSENT: dict[type[Resource], tuple[str, str]] = {
     r.Snapshot: ("InvalidSnapshot.NotFound", "The snapshot '{}' does not exist."),
     r.KeyPair: ("InvalidKeyPair.NotFound", "The key pair ID '{}' does not exist"),
     r.PlacementGroup: ("InvalidPlacementGroupId.NotFound", "The placement group ID '{}' does not exist"),
+    e.VpcEndpoint: ("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{}' does not exist"),
+    e.EgressOnlyInternetGateway: ("InvalidGatewayID.NotFound", "The eigw ID '{}' does not exist"),
+    e.VpnGateway: ("InvalidVpnGatewayID.NotFound", "The vpnGateway ID '{}' does not exist"),
+    e.CustomerGateway: ("InvalidCustomerGatewayID.NotFound", "The customerGateway ID '{}' does not exist"),
+    e.VpcPeeringConnection: (
+        "InvalidVpcPeeringConnectionID.NotFound",
+        "The vpcPeeringConnection ID '{}' does not exist",
+    ),
+    e.DhcpOptions: ("InvalidDhcpOptionID.NotFound", "The dhcpOption ID '{}' does not exist"),
+    e.PrefixList: ("InvalidPrefixListID.NotFound", "The prefix list ID '{}' does not exist"),
+    e.FlowLog: ("InvalidFlowLogId.NotFound", "The flow log ID '{}' does not exist"),
     r.LaunchTemplate: (
         "InvalidLaunchTemplateId.NotFound",
         "The specified launch template, with template ID {}, does not exist.",

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from elba.call import Call
+from elba.ec2 import edge_resources as e
 from elba.ec2 import resources as r
 from elba.ec2.faults import require
 from elba.errors import ApiError
@@ -32,6 +33,14 @@ KINDS: dict[str, tuple[type[Resource], str]] = {
     "key": (r.KeyPair, "key-pair"),
     "pg": (r.PlacementGroup, "placement-group"),
     "nat": (r.NatGateway, "natgateway"),
+    "dopt": (e.DhcpOptions, "dhcp-options"),
+    "pl": (e.PrefixList, "prefix-list"),
+    "vpce": (e.VpcEndpoint, "vpc-endpoint"),
+    "eigw": (e.EgressOnlyInternetGateway, "egress-only-internet-gateway"),
+    "vgw": (e.VpnGateway, "vpn-gateway"),
+    "cgw": (e.CustomerGateway, "customer-gateway"),
+    "pcx": (e.VpcPeeringConnection, "vpc-peering-connection"),
+    "fl": (e.FlowLog, "vpc-flow-log"),
 }
 """By the prefix of their ids."""
 

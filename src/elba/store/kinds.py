@@ -11,6 +11,7 @@ RESOURCE_MODULES = (
     "elba.acm.resources",
     "elba.autoscaling.resources",
     "elba.cloudwatch.resources",
+    "elba.ec2.edge_resources",
     "elba.ec2.resources",
     "elba.elbv2.resources",
     "elba.iam.resources",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from elba.ec2.commands import security_groups
+from elba.ec2.commands import prefix_lists, security_groups
 from elba.ec2.resources import Instance, NetworkInterface, SecurityGroup
 from elba.elbv2 import commands
 from elba.resource import Key
@@ -179,3 +179,25 @@ def test_what_does_not_matter_changes_nothing(account: Watched) -> None:
     assert not account.compiler.concerns(key)
     assert account.compiler.concerns(key._replace(id=lb))
     assert account.compiler.compile(PLACE).load_balancers[0] is before.load_balancers[0]
+
+
+def test_a_prefix_list_means_its_entries_of_now(account: Watched) -> None:
+    made = account.do(
+        prefix_lists.create_managed_prefix_list,
+        prefix_list_name="office",
+        address_family="IPv4",
+        max_entries=5,
+        entries=[{"cidr": "203.0.113.0/24"}],
+    )["prefix_list"]
+    id_ = made["prefix_list_id"]
+    web = group(account, "web", {"prefix_list_ids": [{"prefix_list_id": id_}]})
+    account.listener(account.load_balancer(security_groups=[web]))
+    assert sources(account) == ["203.0.113.0/24"]
+    account.do(
+        prefix_lists.modify_managed_prefix_list,
+        prefix_list_id=id_,
+        current_version=1,
+        add_entries=[{"cidr": "198.51.100.0/24"}],
+        remove_entries=[{"cidr": "203.0.113.0/24"}],
+    )
+    assert sources(account) == ["198.51.100.0/24"]

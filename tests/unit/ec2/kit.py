@@ -24,8 +24,8 @@ AMI = public_parameters(REGION)["/aws/service/ami-amazon-linux-latest/al2023-ami
 _MODEL = botocore.session.get_session().get_service_model("ec2")
 _OPERATIONS = {xform_name(name): name for name in _MODEL.operation_names}
 
-_LOOSE_ENUMS = {"InstanceType", "AttachmentStatus"}
-"""Instance types change faster than the model; an internet gateway's attachment is "available", which it lacks."""
+_LOOSE_ENUMS = {"InstanceType", "AttachmentStatus", "State"}
+"""Instance types change faster than the model, which lacks the "available" of internet gateways and VPC endpoints."""
 
 Function = Callable[[Transaction, Call, Request], Answer]
 

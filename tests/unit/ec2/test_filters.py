@@ -9,6 +9,7 @@ import pytest
 from elba.ec2.filters import page, pattern, select
 from elba.ec2.queries import (
     describe_instances,
+    dhcp_options,
     elastic_ips,
     images,
     interfaces,
@@ -113,7 +114,7 @@ DESCRIBES: list[tuple[Any, list[str]]] = [
     (network.describe_subnets, ["vpc-id", "availability-zone", "default-for-az", "state", "cidr-block"]),
     (network.describe_internet_gateways, ["attachment.vpc-id", "attachment.state"]),
     (network.describe_network_acls, ["default", "vpc-id", "association.subnet-id"]),
-    (network.describe_dhcp_options, ["dhcp-options-id", "key"]),
+    (dhcp_options.describe_dhcp_options, ["dhcp-options-id", "key"]),
     (routes.describe_route_tables, ["association.main", "vpc-id", "association.subnet-id", "route.gateway-id"]),
     (security_groups.describe_security_groups, ["group-name", "vpc-id", "ip-permission.cidr", "group-id"]),
     (security_groups.describe_security_group_rules, ["group-id"]),

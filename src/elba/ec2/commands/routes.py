@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from elba.call import Answer, Call, Request
 from elba.ec2.commands.vpcs import parse_cidr
 from elba.ec2.defaults import local_route
+from elba.ec2.edge_resources import EgressOnlyInternetGateway, VpcEndpoint, VpcPeeringConnection, VpnGateway
 from elba.ec2.faults import has_dependencies, invalid, require
 from elba.ec2.idempotency import once
 from elba.ec2.queries.routes import render_table
@@ -25,6 +26,7 @@ from elba.ec2.resources import (
 )
 from elba.ec2.tagging import specified_tags
 from elba.errors import ApiError
+from elba.resource import Resource
 from elba.store.interface import Transaction, View
 
 _DESTINATIONS = ("destination_cidr_block", "destination_ipv6_cidr_block", "destination_prefix_list_id")
@@ -43,14 +45,17 @@ _TARGETS = (
 )
 _ABSENT = {
     "transit_gateway_id": "InvalidTransitGatewayID.NotFound",
-    "vpc_peering_connection_id": "InvalidVpcPeeringConnectionID.NotFound",
-    "egress_only_internet_gateway_id": "InvalidGatewayID.NotFound",
     "local_gateway_id": "InvalidLocalGatewayID.NotFound",
     "carrier_gateway_id": "InvalidCarrierGatewayID.NotFound",
-    "vpc_endpoint_id": "InvalidVpcEndpointId.NotFound",
     "core_network_arn": "InvalidCoreNetworkArn.NotFound",
 }
 """Kinds of target of which Elba has none."""
+_KEPT: dict[str, type[Resource]] = {
+    "vpc_peering_connection_id": VpcPeeringConnection,
+    "egress_only_internet_gateway_id": EgressOnlyInternetGateway,
+    "vpc_endpoint_id": VpcEndpoint,
+}
+"""Kinds of target that are data only."""
 
 
 def create_route_table(tx: Transaction, call: Call, request: Request) -> Answer:
@@ -114,6 +119,9 @@ def _target(view: View, call: Call, table: RouteTable, request: Request) -> tupl
         raise ApiError(_ABSENT[name], f"The ID '{id_}' does not exist")
     if name == "gateway_id":
         return name, _gateway(view, call, table, id_)
+    for member, type_ in _KEPT.items():
+        if name == member:
+            return name, require(view, call, type_, id_).id
     if name == "nat_gateway_id":
         gateway = view.get(NatGateway, call.account, call.region, id_)
         if gateway is None or gateway.state == "deleted":
@@ -134,7 +142,9 @@ def _target(view: View, call: Call, table: RouteTable, request: Request) -> tupl
 def _gateway(view: View, call: Call, table: RouteTable, id_: str) -> str:
     if id_ == "local":
         return id_
-    gateway = view.get(InternetGateway, call.account, call.region, id_)
+    gateway: InternetGateway | VpnGateway | None = view.get(InternetGateway, call.account, call.region, id_)
+    if gateway is None:
+        gateway = view.get(VpnGateway, call.account, call.region, id_)
     if gateway is None:
         raise ApiError("InvalidGatewayID.NotFound", f"The gateway ID '{id_}' does not exist")
     if gateway.vpc_id != table.vpc_id:

@@ -23,6 +23,7 @@ from elba.ec2.defaults import (
     make_subnet,
     make_vpc,
 )
+from elba.ec2.edge_resources import EgressOnlyInternetGateway, VpcEndpoint, VpnGateway
 from elba.ec2.faults import has_dependencies, invalid, missing, require
 from elba.ec2.queries.network import render_subnet, render_vpc
 from elba.ec2.resources import (
@@ -91,6 +92,9 @@ def delete_vpc(tx: Transaction, call: Call, request: Request) -> Answer:
         *tx.children(NetworkAcl, *owner),
     ]
     if any(r.id not in born for r in kept):
+        raise has_dependencies("vpc", vpc.id)
+    hanging = (VpcEndpoint, EgressOnlyInternetGateway, VpnGateway)
+    if any(tx.children(type_, *owner) for type_ in hanging):
         raise has_dependencies("vpc", vpc.id)
     for resource in (main, group, acl, vpc):
         if resource is not None:

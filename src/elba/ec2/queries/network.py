@@ -1,10 +1,9 @@
-"""VPCs, subnets, internet gateways, network ACLs and DHCP options as the API shows them."""
+"""VPCs, subnets, internet gateways and network ACLs as the API shows them."""
 
 from __future__ import annotations
 
 from elba.call import Answer, Call, Request
 from elba.ec2.addresses import available_address_count
-from elba.ec2.defaults import account_defaults
 from elba.ec2.faults import require, require_all
 from elba.ec2.filters import Fields, page, select
 from elba.ec2.resources import InternetGateway, NetworkAcl, NetworkAclEntry, Subnet, Vpc
@@ -223,36 +222,3 @@ def describe_network_acls(view: View, call: Call, request: Request) -> Answer:
     found = select(found, request.get("filters"), _ACL_FIELDS, lambda a: a.tags)
     part, token = page(found, request, ids="network_acl_ids")
     return {"network_acls": [render_acl(a) for a in part], "next_token": token}
-
-
-def describe_dhcp_options(view: View, call: Call, request: Request) -> Answer:
-    """The one set of options that Elba's VPCs have: AmazonProvidedDNS."""
-    defaults = account_defaults(view, call)
-    known = [defaults.dhcp_options_id] if defaults is not None else []
-    for id_ in request.get("dhcp_options_ids") or ():
-        if id_ not in known:
-            raise ApiError("InvalidDhcpOptionID.NotFound", f"The dhcpOption ID '{id_}' does not exist")
-    domain = "ec2.internal" if call.region == "us-east-1" else f"{call.region}.compute.internal"
-    fields: Fields[str] = {
-        "dhcp-options-id": lambda id_: id_,
-        "key": lambda id_: ["domain-name", "domain-name-servers"],
-        "value": lambda id_: [domain, "AmazonProvidedDNS"],
-        "owner-id": lambda id_: call.account,
-    }
-    found = select(known, request.get("filters"), fields, lambda id_: {})
-    part, token = page(found, request, ids="dhcp_options_ids")
-    return {
-        "dhcp_options": [
-            {
-                "dhcp_options_id": id_,
-                "owner_id": call.account,
-                "dhcp_configurations": [
-                    {"key": "domain-name", "values": [{"value": domain}]},
-                    {"key": "domain-name-servers", "values": [{"value": "AmazonProvidedDNS"}]},
-                ],
-                "tags": [],
-            }
-            for id_ in part
-        ],
-        "next_token": token,
-    }

@@ -24,29 +24,9 @@ def _none(member: str, ids: str, code: str, noun: str) -> Query:
     return describe
 
 
-describe_vpc_endpoints = _none("vpc_endpoints", "vpc_endpoint_ids", "InvalidVpcEndpointId.NotFound", "vpcEndpoint")
-describe_prefix_lists = _none("prefix_lists", "prefix_list_ids", "InvalidPrefixListID.NotFound", "prefixList")
-describe_managed_prefix_lists = _none("prefix_lists", "prefix_list_ids", "InvalidPrefixListID.NotFound", "prefixList")
-describe_vpc_peering_connections = _none(
-    "vpc_peering_connections",
-    "vpc_peering_connection_ids",
-    "InvalidVpcPeeringConnectionID.NotFound",
-    "vpcPeeringConnection",
-)
 describe_transit_gateways = _none(
     "transit_gateways", "transit_gateway_ids", "InvalidTransitGatewayID.NotFound", "transitGateway"
 )
-describe_vpn_gateways = _none("vpn_gateways", "vpn_gateway_ids", "InvalidVpnGatewayID.NotFound", "vpnGateway")
-describe_customer_gateways = _none(
-    "customer_gateways", "customer_gateway_ids", "InvalidCustomerGatewayID.NotFound", "customerGateway"
-)
-describe_egress_only_internet_gateways = _none(
-    "egress_only_internet_gateways",
-    "egress_only_internet_gateway_ids",
-    "InvalidGatewayID.NotFound",
-    "egressOnlyInternetGateway",
-)
-describe_flow_logs = _none("flow_logs", "flow_log_ids", "InvalidFlowLogId.NotFound", "flowLog")
 describe_capacity_reservations = _none(
     "capacity_reservations",
     "capacity_reservation_ids",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elba.call import Answer, Call, Request
+from elba.ec2.edge_resources import VpcEndpoint, VpcPeeringConnection, VpnGateway
 from elba.ec2.faults import require_all
 from elba.ec2.filters import Fields, page, select
 from elba.ec2.resources import InternetGateway, NetworkInterface, Route, RouteTable
@@ -17,6 +18,14 @@ def is_active(view: View, call: Call, table: RouteTable, route: Route) -> bool:
     if route.target == "gateway_id" and route.target_id.startswith("igw-"):
         gateway = view.get(InternetGateway, call.account, call.region, route.target_id)
         return gateway is not None and gateway.vpc_id == table.vpc_id
+    if route.target_id.startswith("vgw-"):
+        attached = view.get(VpnGateway, call.account, call.region, route.target_id)
+        return attached is not None and attached.vpc_id == table.vpc_id
+    if route.target_id.startswith("vpce-"):
+        return view.get(VpcEndpoint, call.account, call.region, route.target_id) is not None
+    if route.target == "vpc_peering_connection_id":
+        connection = view.get(VpcPeeringConnection, call.account, call.region, route.target_id)
+        return connection is not None and connection.status == "active"
     if route.target == "network_interface_id":
         return view.get(NetworkInterface, call.account, call.region, route.target_id) is not None
     return True
@@ -61,7 +70,11 @@ def render_table(view: View, call: Call, table: RouteTable) -> Answer:
             }
             for a in table.associations
         ],
-        "propagating_vgws": [],
+        "propagating_vgws": [
+            {"gateway_id": g.id}
+            for g in view.children(VpnGateway, call.account, call.region, table.vpc_id)
+            if table.id in g.propagating_to
+        ],
         "tags": tag_list(table.tags),
     }
 
