@@ -171,11 +171,22 @@ def create_launch_template_version(tx: Transaction, call: Call, request: Request
 
 
 def modify_launch_template(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Raises: ApiError InvalidParameterCombination, InvalidLaunchTemplateId.VersionNotFound, ….NotFound…."""
+    if request.get("launch_template_id") and request.get("launch_template_name"):
+        raise ApiError(
+            "InvalidParameterCombination",
+            "Either provide launch template ID or launch template name to modify the template.",
+        )
     template = find_template(tx, call, request.get("launch_template_id"), request.get("launch_template_name"))
     wanted = request.get("default_version")
     if wanted:
         if wanted in ("$Latest", "$Default"):
             raise ApiError("InvalidParameterValue", f"The default version cannot be set to '{wanted}': use a number.")
+        if str(wanted).isdigit() and all(v.version_number != int(wanted) for v in template.versions):
+            raise ApiError(
+                "InvalidLaunchTemplateId.VersionNotFound",
+                f"The launch template version {wanted} is not found for the specified launch template.",
+            )
         version = find_version(template, wanted)
         template = replace(template, default_version_number=version.version_number)
         tx.put(template)

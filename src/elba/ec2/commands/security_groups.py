@@ -216,6 +216,25 @@ def _rule_by_id(group: SecurityGroup, id_: str, *, egress: bool | None = None) -
     return found
 
 
+def _require_one_source(given: Mapping[str, Any]) -> None:
+    """What a changed rule must say. Raises: ApiError InvalidParameterValue, MissingParameter, …Combination."""
+    if not given.get("ip_protocol"):
+        raise ApiError(
+            "InvalidParameterValue",
+            "Invalid value 'null' for protocol. VPC security group rules must specify protocols explicitly.",
+        )
+    if given["ip_protocol"] in ("tcp", "udp", "6", "17") and None in (given.get("from_port"), given.get("to_port")):
+        raise ApiError(
+            "InvalidParameterValue", "Invalid value for portRange. Must specify both from and to ports with TCP/UDP."
+        )
+    sources = [n for n in ("cidr_ipv4", "cidr_ipv6", "prefix_list_id", "referenced_group_id") if given.get(n)]
+    names = "cidrIp, cidrIpv6, prefixListId, or referencedGroupId"
+    if not sources:
+        raise ApiError("MissingParameter", f"The request must contain exactly one of: {names}")
+    if len(sources) > 1:
+        raise ApiError("InvalidParameterCombination", f"Only one of {names} can be specified")
+
+
 def modify_security_group_rules(tx: Transaction, call: Call, request: Request) -> Answer:
     """Replaces rules in place: they keep their ids and direction."""
     group = require(tx, call, SecurityGroup, request["group_id"])
@@ -223,6 +242,7 @@ def modify_security_group_rules(tx: Transaction, call: Call, request: Request) -
     for update in request.get("security_group_rules") or ():
         old = _rule_by_id(replace(group, permissions=permissions), update.get("security_group_rule_id") or "")
         given = update.get("security_group_rule") or {}
+        _require_one_source(given)
         new = _rule(
             call,
             old.egress,

@@ -113,10 +113,13 @@ def describe_images(view: View, call: Call, request: Request) -> Answer:
     images = visible_images(view, call)
     found = list(images.values())
     if ids := request.get("image_ids"):
-        for id_ in ids:
-            if id_ not in images:
-                check_id(Image, id_)
-                raise not_found(Image, id_)
+        absent = [id_ for id_ in dict.fromkeys(ids) if id_ not in images]
+        for id_ in absent:
+            check_id(Image, id_)
+        if len(absent) > 1:
+            raise ApiError("InvalidAMIID.NotFound", f"The image ids '[{', '.join(absent)}]' do not exist")
+        if absent:
+            raise not_found(Image, absent[0])
         found = [images[id_] for id_ in ids]
     if owners := request.get("owners"):
         wanted = {call.account if o == "self" else o for o in owners}

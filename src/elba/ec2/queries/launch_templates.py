@@ -53,17 +53,25 @@ def describe_launch_templates(view: View, call: Call, request: Request) -> Answe
         found = require_all(view, call, LaunchTemplate, ids)
     if names := request.get("launch_template_names"):
         by_name = {t.launch_template_name: t for t in found}
-        for name in names:
-            if name not in by_name:
-                raise ApiError(
-                    "InvalidLaunchTemplateName.NotFoundException",
-                    f"The specified launch template, with template name {name}, does not exist.",
-                )
+        if any(name not in by_name for name in names):
+            raise ApiError(
+                "InvalidLaunchTemplateName.NotFoundException",
+                "At least one of the launch templates specified in the request does not exist.",
+            )
         found = [by_name[name] for name in names]
     found = select(found, request.get("filters"), _FIELDS, lambda t: t.tags)
     part, token = page(found, request, least=1, most=200)
     return {"launch_templates": [render_template(t) for t in part], "next_token": token}
 
+
+_WHICH_VERSIONS = (
+    "To describe the launch template data for all your launch templates, for ‘--versions’ specify ‘$Latest’, "
+    "‘$Default’, or both, and omit ‘--launch-template-id’, ‘--launch-template-name’, and version numbers. To describe "
+    "the launch template data for a specific launch template, specify ‘--launch-template-id’ or "
+    "‘--launch-template-name’, and for ‘--versions’ specify one or more of the following values: ‘$Latest’, "
+    "‘$Default’, or one or more version numbers."
+)
+"""EC2's words, curly quotes and all."""
 
 _Version = tuple[LaunchTemplate, LaunchTemplateVersion]
 
@@ -140,12 +148,7 @@ def describe_launch_template_versions(view: View, call: Call, request: Request) 
         return describe_versions(view, call, request, [find_template(view, call, id_, name)])
     words = set(request.get("versions") or ())
     if not words:
-        raise ApiError(
-            "MissingParameter", "Either the launch template ID or the launch template name must be specified."
-        )
+        raise ApiError("MissingParameter", _WHICH_VERSIONS)
     if not words <= {"$Latest", "$Default"}:
-        raise ApiError(
-            "InvalidParameterCombination",
-            "Without a launch template, only the versions $Latest and $Default can be described.",
-        )
+        raise ApiError("InvalidParameterValue", _WHICH_VERSIONS)
     return describe_versions(view, call, request, view.all(LaunchTemplate, call.account, call.region))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from elba.call import Answer, Call, Request
@@ -156,7 +157,12 @@ _RULE_FIELDS: Fields[_Rule] = {
 
 
 def describe_security_group_rules(view: View, call: Call, request: Request) -> Answer:
-    """Raises: ApiError InvalidSecurityGroupRuleId.NotFound."""
+    """Raises: ApiError InvalidSecurityGroupRuleId.NotFound, InvalidGroupId.Malformed (in the filter group-id)."""
+    for one in request.get("filters") or ():
+        if one.get("name") == "group-id":
+            for value in one.get("values") or ():
+                if not re.fullmatch(r"sg-[0-9a-f*?]+|[*?][0-9a-f*?]*", value):
+                    raise ApiError("InvalidGroupId.Malformed", f"The security group ID '{value}' is malformed")
     rules: list[_Rule] = [(g, p) for g in view.all(SecurityGroup, call.account, call.region) for p in g.permissions]
     if ids := request.get("security_group_rule_ids"):
         by_id = {p.rule_id: (g, p) for g, p in rules}
