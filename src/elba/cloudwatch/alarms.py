@@ -21,6 +21,9 @@ from elba.cloudwatch.statistics import parse_statistic, samples_needed
 EXTRA_PERIODS = 2
 """The evaluation range is this many periods longer than EvaluationPeriods; N=3 then gives the documented 5."""
 
+LISTED_MOST = 5
+"""From so many datapoints on a reason lists the newest of them in a sentence of its own."""
+
 OK, ALARM, INSUFFICIENT_DATA = "OK", "ALARM", "INSUFFICIENT_DATA"
 
 
@@ -108,10 +111,11 @@ def decide(row: Sequence[bool | None], periods: int, to_alarm: int, missing: str
     return ALARM if oldest_breaching >= to_alarm else None
 
 
-def evaluate(alarm: Alarm, points: Sequence[Point | None], now: float) -> Verdict | None:
+def evaluate(alarm: Alarm, points: Sequence[Point | None], now: float, end: float | None = None) -> Verdict | None:
     """The state the alarm should change to, or None if it is in it or keeps its own.
 
-    `points` is the evaluation range, oldest first, None where a period has no data.
+    `points` is the evaluation range, oldest first, None where a period has no data; its newest period ends at `end`
+    (None: that is not known, and periods without data have no time in the reason's data).
     """
     periods = alarm.evaluation_periods
     to_alarm = alarm.datapoints_to_alarm or periods
@@ -121,7 +125,7 @@ def evaluate(alarm: Alarm, points: Sequence[Point | None], now: float) -> Verdic
         return None
     if _too_few_samples(alarm, points):
         return None
-    return Verdict(state, reason(alarm, points, state), reason_data(alarm, points, now))
+    return Verdict(state, reason(alarm, points, state), reason_data(alarm, points, now, end))
 
 
 def _evaluated(alarm: Alarm, points: Sequence[Point | None]) -> list[Point]:
@@ -147,21 +151,28 @@ def reason(alarm: Alarm, points: Sequence[Point | None], state: str) -> str:
     mode = {"breaching": "Breaching", "notBreaching": "NonBreaching"}.get(treatment(alarm))
     treated = ""
     if absent and mode:
-        treated = f" and {_plural(absent, 'missing datapoint')} {_was(absent)} treated as [{mode}]"
+        treated = f"{_plural(absent, 'missing datapoint')} {_was(absent)} treated as [{mode}]"
     if not evaluated:
-        return f"Threshold Crossed: no datapoints were received for {_plural(periods, 'period')}{treated}."
+        and_treated = f" and {treated}" if treated else ""
+        return f"Threshold Crossed: no datapoints were received for {_plural(periods, 'period')}{and_treated}."
     alarming = state == ALARM
-    named = [p for p in evaluated if breaches(alarm, p) == alarming]
-    listed = ", ".join(f"{number_text(p.value)} ({_short_date(p.time)})" for p in named)
-    to_alarm = alarm.datapoints_to_alarm or periods
-    minimum = to_alarm if alarming else periods - to_alarm + 1
-    transition = "OK -> ALARM" if alarming else "ALARM -> OK"
+    minimum = ""
+    if alarm.datapoints_to_alarm is not None:
+        least = alarm.datapoints_to_alarm if alarming else periods - alarm.datapoints_to_alarm + 1
+        transition = "OK -> ALARM" if alarming else "ALARM -> OK"
+        minimum = f" (minimum {_plural(least, 'datapoint')} for {transition} transition)"
     word = "Threshold" if alarm.comparison_operator in _STATIC else "Thresholds"
-    return (
-        f"{word} Crossed: {len(named)} out of the last {periods} datapoints [{listed}] {_was(len(named))} "
-        f"{'' if alarming else 'not '}{_relation(alarm, named)}{treated} "
-        f"(minimum {_plural(minimum, 'datapoint')} for {transition} transition)."
-    )
+    named = [p for p in evaluated if breaches(alarm, p) == alarming]
+    if not named:
+        return f"{word} Crossed: {treated or 'no datapoints were received'}{minimum}."
+    count = len(named)
+    subject = f"{count} out of the last {periods} datapoints" if minimum else _plural(count, "datapoint")
+    listed = ", ".join(f"{number_text(p.value)} ({_short_date(p.time)})" for p in named[:LISTED_MOST])
+    relation = f"{_was(count)} {'' if alarming else 'not '}{_relation(alarm, named)}" + (treated and f" and {treated}")
+    if count < LISTED_MOST:
+        return f"{word} Crossed: {subject} [{listed}] {relation}{minimum}."
+    recent = f"The most recent datapoints which crossed the threshold: [{listed}]"
+    return f"{word} Crossed: {subject} {relation}. {recent}{minimum}."
 
 
 def _relation(alarm: Alarm, points: Sequence[Point]) -> str:
@@ -172,7 +183,15 @@ def _relation(alarm: Alarm, points: Sequence[Point]) -> str:
     return _BAND[alarm.comparison_operator].format(lower=lower, upper=upper)
 
 
-def reason_data(alarm: Alarm, points: Sequence[Point | None], now: float) -> str:
+def _missing_times(alarm: Alarm, points: Sequence[Point | None], end: float) -> list[float]:
+    """When the newest periods without data began, as many as data are lacking."""
+    period = period_of(alarm)
+    lacking = alarm.evaluation_periods - len(_evaluated(alarm, points))
+    slots = list(reversed(points)) or [None] * alarm.evaluation_periods
+    return [end - (place + 1) * period for place, point in enumerate(slots) if point is None][:lacking]
+
+
+def reason_data(alarm: Alarm, points: Sequence[Point | None], now: float, end: float | None = None) -> str:
     """The JSON of StateReasonData. `recentDatapoints` is oldest first, `evaluatedDatapoints` newest first."""
     evaluated = _evaluated(alarm, points)
     data: dict[str, object] = {"version": "1.0", "queryDate": iso(now)}
@@ -190,12 +209,27 @@ def reason_data(alarm: Alarm, points: Sequence[Point | None], now: float) -> str
     if alarm.threshold is not None:
         data["threshold"] = alarm.threshold
     if evaluated and evaluated[0].upper is not None:
-        data["recentLowerThresholds"] = [p.lower for p in reversed(evaluated)]
-        data["recentUpperThresholds"] = [p.upper for p in reversed(evaluated)]
-    data["evaluatedDatapoints"] = [
-        {"timestamp": iso(p.time), "sampleCount": float(p.samples), "value": p.value} for p in evaluated
-    ]
+        if alarm.comparison_operator != "GreaterThanUpperThreshold":
+            data["recentLowerThresholds"] = [p.lower for p in reversed(evaluated)]
+        if alarm.comparison_operator != "LessThanLowerThreshold":
+            data["recentUpperThresholds"] = [p.upper for p in reversed(evaluated)]
+    entries = [(p.time, _evaluated_entry(alarm, p)) for p in evaluated]
+    if end is not None:
+        entries += [(time, {"timestamp": iso(time)}) for time in _missing_times(alarm, points, end)]
+    data["evaluatedDatapoints"] = [entry for _, entry in sorted(entries, key=lambda each: -each[0])]
     return msgspec.json.encode(data).decode()
+
+
+def _evaluated_entry(alarm: Alarm, point: Point) -> dict[str, object]:
+    entry: dict[str, object] = {"timestamp": iso(point.time)}
+    if not alarm.metrics:
+        entry["sampleCount"] = float(point.samples)
+    entry["value"] = point.value
+    if alarm.comparison_operator == "GreaterThanUpperThreshold":
+        entry["threshold"] = point.upper
+    elif alarm.comparison_operator == "LessThanLowerThreshold":
+        entry["threshold"] = point.lower
+    return entry
 
 
 def period_of(alarm: Alarm) -> int:

@@ -61,15 +61,17 @@ _TOKEN = re.compile(r'\s*(?:(?P<mark>[()])|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<wor
 class _Parser:
     def __init__(self, source: str) -> None:
         self._tokens: list[tuple[str, str]] = []
+        self._places: list[int] = []
         at, end = 0, len(source.rstrip())
         while at < end:
             match = _TOKEN.match(source, at)
             if match is None or match.lastgroup is None:
-                raise RuleError(f"unexpected character at position {at}")
+                raise RuleError(f"Unsupported token '{source[at:].lstrip()[:1]}' at char {at}")
             text = match[match.lastgroup]
             if match.lastgroup == "quoted":
                 text = re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
             self._tokens.append((match.lastgroup, text))
+            self._places.append(match.start(match.lastgroup))
             at = match.end()
         self._next = 0
         self._elements = 0
@@ -79,7 +81,7 @@ class _Parser:
         if self._elements > ELEMENTS_MOST:
             raise RuleError(f"more than {ELEMENTS_MOST} elements")
         if self._next < len(self._tokens):
-            raise RuleError(f"unexpected '{self._tokens[self._next][1]}'")
+            raise self._unsupported(self._next)
         return rule
 
     def _accept(self, kind: str, text: str) -> bool:
@@ -133,7 +135,10 @@ class _Parser:
                 raise RuleError(f"expected the name of an alarm after {text}(")
             self._close()
             return InState(text, name)
-        raise RuleError(f"unexpected '{text}'")
+        raise self._unsupported(self._next - 1)
+
+    def _unsupported(self, token: int) -> RuleError:
+        return RuleError(f"Unsupported token '{self._tokens[token][1]}' at char {self._places[token]}")
 
     def _close(self) -> None:
         if not self._accept("mark", ")"):

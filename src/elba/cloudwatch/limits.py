@@ -10,22 +10,36 @@ from typing import Any
 from elba.datapoints import Dimensions
 from elba.errors import ApiError
 
-_SIZES = ("Bytes", "Kilobytes", "Megabytes", "Gigabytes", "Terabytes")
-_BITS = ("Bits", "Kilobits", "Megabits", "Gigabits", "Terabits")
-UNITS = frozenset(
-    (
-        "None",
-        "Seconds",
-        "Microseconds",
-        "Milliseconds",
-        "Percent",
-        "Count",
-        *_SIZES,
-        *_BITS,
-        "Count/Second",
-        *(f"{size}/Second" for size in _SIZES + _BITS),
-    )
+UNITS = (
+    "Megabits",
+    "Terabits",
+    "Gigabits",
+    "Count",
+    "Bytes",
+    "Gigabytes",
+    "Gigabytes/Second",
+    "Kilobytes",
+    "Kilobits/Second",
+    "Terabytes",
+    "Terabits/Second",
+    "Bytes/Second",
+    "Percent",
+    "Megabytes",
+    "Megabits/Second",
+    "Milliseconds",
+    "Microseconds",
+    "Kilobytes/Second",
+    "Gigabits/Second",
+    "Megabytes/Second",
+    "Bits",
+    "Bits/Second",
+    "Count/Second",
+    "Seconds",
+    "Kilobits",
+    "Terabytes/Second",
+    "None",
 )
+"""In the service's own order, which decides where a metric has data in several units."""
 VALUE_MOST = 2.0**360
 DIMENSIONS_MOST = 30
 TAGS_MOST = 50
@@ -71,11 +85,11 @@ def _printable_ascii(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def require_namespace(namespace: str | None) -> str:
+def require_namespace(namespace: str | None, where: str = "Namespace") -> str:
     if not namespace:
-        raise missing("The parameter Namespace is required.")
+        raise missing(f"The parameter {where} is required.")
     if len(namespace) > 255 or namespace.startswith(":") or not namespace.isprintable():
-        raise invalid(f"The value {namespace} for parameter Namespace is invalid.")
+        raise invalid(f"The value {namespace} for parameter {where} is invalid.")
     return namespace
 
 
@@ -89,13 +103,14 @@ def require_metric_name(name: str | None, where: str = "MetricName") -> str:
 
 def require_unit(unit: str | None, where: str = "Unit") -> str | None:
     if unit is not None and unit not in UNITS:
-        raise invalid(f"The value {unit} for parameter {where} is invalid.")
+        raise invalid(f"The parameter {where} must be a value in the set [ {', '.join(UNITS)} ].")
     return unit
 
 
 def require_number(value: float, where: str) -> float:
     if not math.isfinite(value) or abs(value) > VALUE_MOST:
-        raise invalid(f"The value {value} for parameter {where} is invalid.")
+        shown = "NaN" if math.isnan(value) else str(value).replace("inf", "Infinity")
+        raise invalid(f"The value {shown} for parameter {where} is invalid.")
     return float(value)
 
 

@@ -28,9 +28,23 @@ def decode_token(token: str | None, type_: type[T]) -> T | None:
         raise ApiError("InvalidNextToken", "The token is not one that this operation returned.") from None
 
 
-def page(items: Sequence[T], key: Callable[[T], str], token: str | None, most: int) -> tuple[list[T], str | None]:
+def require_token(token: str | None, type_: type[T]) -> T | None:
+    """The same for operations that have no error of their own for it. Raises: ApiError InvalidParameterValue."""
+    try:
+        return decode_token(token, type_)
+    except ApiError:
+        raise ApiError("InvalidParameterValue", "Request parameter NextToken is invalid") from None
+
+
+def page(
+    items: Sequence[T],
+    key: Callable[[T], str],
+    token: str | None,
+    most: int,
+    decode: Callable[[str | None, type[str]], str | None] = decode_token,
+) -> tuple[list[T], str | None]:
     """The next `most` of `items`, which are in order of `key`, and the token for those after."""
-    after = decode_token(token, str)
+    after = decode(token, str)
     rest = items if after is None else [item for item in items if key(item) > after]
     taken = list(rest[:most])
     return taken, encode_token(key(taken[-1])) if len(rest) > most else None

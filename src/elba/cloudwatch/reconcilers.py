@@ -11,7 +11,7 @@ from functools import partial
 
 from elba.call import Call
 from elba.cloudwatch import commands
-from elba.cloudwatch.alarms import Verdict, evaluate, period_of, reason_data
+from elba.cloudwatch.alarms import Verdict, evaluate, period_of, reason_data, window_end
 from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.commands.composites import child_names
 from elba.cloudwatch.commands.transitions import actions_of, service_of
@@ -127,7 +127,8 @@ class AlarmEvaluator:
     def _judge(self, alarm: Alarm, end: float, repeat: bool, pending: set[tuple[str, str]]) -> _Outcome | None:
         now = self._parts.clock.now()
         points = self._watch.points(alarm, end)
-        verdict = evaluate(alarm, points, now)
+        newest = window_end(alarm, end)
+        verdict = evaluate(alarm, points, now, newest)
         if verdict is not None:
             return _Outcome(alarm, verdict)
         if not repeat or not alarm.actions_enabled or now - alarm.state_transitioned < REPEAT_LEAST_SECONDS:
@@ -141,7 +142,7 @@ class AlarmEvaluator:
         )
         if not again:
             return None
-        fresh = reason_data(alarm, points, now) if any(p is not None for p in points) else None
+        fresh = reason_data(alarm, points, now, newest) if any(p is not None for p in points) else None
         return _Outcome(alarm, None, again, fresh)
 
     def _apply(self, tx: Transaction, outcomes: Sequence[_Outcome]) -> None:

@@ -8,7 +8,7 @@ from elba.errors import ApiError
 from elba.wire.http import HttpResponse
 from elba.wire.model import Service
 from elba.wire.objects import compile_encoder, dumps_cbor, dumps_json
-from elba.wire.style import CBOR, EC2, JSON, QUERY, REST_JSON
+from elba.wire.style import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML
 from elba.wire.xml import compile_xml, escape
 
 # Codes every service knows, under the query protocol's names, which the rest of Elba raises.
@@ -36,6 +36,16 @@ _EC2_NAMES = {
     "Throttling": ("RequestLimitExceeded", 503),
     "ValidationError": ("InvalidParameterValue", 400),
 }
+_REST_XML_NAMES = {
+    "ExpiredToken": ("ExpiredToken", 400),
+    "IncompleteSignature": ("AuthorizationHeaderMalformed", 400),
+    "InternalFailure": ("InternalError", 500),
+    "InvalidAction": ("NotImplemented", 400),
+    "InvalidClientTokenId": ("InvalidAccessKeyId", 403),
+    "MissingAction": ("MethodNotAllowed", 405),
+    "MissingAuthenticationToken": ("AccessDenied", 403),
+    "RequestEntityTooLarge": ("EntityTooLarge", 400),
+}
 _QUERY_NAMES = {"SerializationException": "MalformedInput"}
 
 
@@ -59,6 +69,16 @@ def render_error(
             f"<Response><Errors><Error><Code>{escape(code)}</Code><Message>{escape(error.message)}</Message>"
             f"</Error></Errors><RequestID>{request_id}</RequestID></Response>"
         ).encode()
+    elif protocol == REST_XML:
+        code, status = _REST_XML_NAMES.get(code, (code, status))
+        fields = "".join(f"<{name}>{escape(str(value))}</{name}>" for name, value in error.fields.items())
+        response = HttpResponse(status, {"Content-Type": "application/xml", "x-amz-request-id": request_id})
+        if status != 304:
+            response.body = (
+                '<?xml version="1.0" encoding="UTF-8"?>\n'
+                f"<Error><Code>{escape(code)}</Code><Message>{escape(error.message)}</Message>{fields}"
+                f"<RequestId>{request_id}</RequestId></Error>"
+            ).encode()
     elif protocol == QUERY:
         response = _query_error(error, _QUERY_NAMES.get(code, code), shape_name, status, service, request_id)
     else:
@@ -78,7 +98,7 @@ def _query_error(
     namespace = "" if service is None else f' xmlns="{escape(service.namespace)}"'
     body = (
         f"<ErrorResponse{namespace}><Error><Type>{fault}</Type><Code>{escape(code)}</Code>"
-        f"<Message>{escape(error.message)}</Message>{''.join(fields)}</Error>"
+        f"{f'<Message>{escape(error.message)}</Message>' if error.message else ''}{''.join(fields)}</Error>"
         f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     )
     return HttpResponse(status, {"Content-Type": "text/xml"}, body.encode())

@@ -73,7 +73,7 @@ def verdict(alarm: Alarm, *values: float | None) -> tuple[str, str]:
 
 
 def test_reason_of_one_datapoint_and_its_data() -> None:
-    found = evaluate(an_alarm(), points(99.5), AT + 340.985)
+    found = evaluate(an_alarm(datapoints_to_alarm=1), points(99.5), AT + 340.985)
     assert found is not None
     assert found.state == ALARM
     assert found.reason == (
@@ -102,12 +102,59 @@ def test_reason_of_two_out_of_three() -> None:
 
 
 def test_reason_of_the_way_back() -> None:
-    alarm = an_alarm(state_value=ALARM)
+    alarm = an_alarm(state_value=ALARM, datapoints_to_alarm=1)
     assert verdict(alarm, 1.0) == (
         OK,
         "Threshold Crossed: 1 out of the last 1 datapoints [1.0 (02/10/19 16:59:00)] was not greater than the "
         "threshold (50.0) (minimum 1 datapoint for ALARM -> OK transition).",
     )
+
+
+def test_reasons_without_datapoints_to_alarm() -> None:
+    """As the service writes them if DatapointsToAlarm is not set: recorded from it."""
+    assert verdict(an_alarm(), 99.5)[1] == (
+        "Threshold Crossed: 1 datapoint [99.5 (02/10/19 16:59:00)] was greater than the threshold (50.0)."
+    )
+    assert verdict(an_alarm(state_value=ALARM), 1.0)[1] == (
+        "Threshold Crossed: 1 datapoint [1.0 (02/10/19 16:59:00)] was not greater than the threshold (50.0)."
+    )
+    assert verdict(an_alarm(evaluation_periods=2), 60.0, 70.0)[1] == (
+        "Threshold Crossed: 2 datapoints [70.0 (02/10/19 17:00:00), 60.0 (02/10/19 16:59:00)] were greater than the "
+        "threshold (50.0)."
+    )
+
+
+def test_reasons_of_many_datapoints_list_the_newest_five() -> None:
+    many = [60.0 + i for i in range(6)]
+    listed = ", ".join(f"{65.0 - i} (02/10/19 17:0{4 - i}:00)" for i in range(5))
+    assert verdict(an_alarm(evaluation_periods=6), *many)[1] == (
+        "Threshold Crossed: 6 datapoints were greater than the threshold (50.0). "
+        f"The most recent datapoints which crossed the threshold: [{listed}]."
+    )
+    assert verdict(an_alarm(evaluation_periods=6, datapoints_to_alarm=5), *many)[1] == (
+        "Threshold Crossed: 6 out of the last 6 datapoints were greater than the threshold (50.0). "
+        f"The most recent datapoints which crossed the threshold: [{listed}] "
+        "(minimum 5 datapoints for OK -> ALARM transition)."
+    )
+
+
+def test_periods_without_data_are_named_in_the_reasons_data() -> None:
+    def evaluated(alarm: Alarm, *values: float | None) -> list[tuple[str, float | None]]:
+        end = AT + 60 * len(values)
+        found = evaluate(alarm, points(*values), end + 2, end)
+        assert found is not None
+        entries = json.loads(found.reason_data)["evaluatedDatapoints"]
+        return [(entry["timestamp"][11:16], entry.get("value")) for entry in entries]
+
+    breaching = an_alarm(evaluation_periods=2, treat_missing_data="breaching")
+    assert evaluated(breaching, None, None, None, None) == [("17:02", None), ("17:01", None)]
+    assert evaluated(breaching, None, None, 60.0, None) == [("17:02", None), ("17:01", 60.0)]
+    assert evaluated(an_alarm(state_value=OK), None, None, None) == [("17:01", None)]
+    found = evaluate(an_alarm(evaluation_periods=2, state_value=OK), [], AT, AT)
+    assert found is not None
+    data = json.loads(found.reason_data)
+    assert data["recentDatapoints"] == [] and "startDate" not in data
+    assert [e["timestamp"][11:16] for e in data["evaluatedDatapoints"]] == ["16:58", "16:57"]
 
 
 def test_reasons_of_missing_data() -> None:
@@ -160,11 +207,25 @@ def test_alarm_to_ok_needs_more_than_n_minus_m_points() -> None:
 
 
 def test_band() -> None:
-    alarm = an_alarm(threshold=None, comparison_operator="GreaterThanUpperThreshold", threshold_metric_id="b")
+    alarm = an_alarm(
+        threshold=None,
+        comparison_operator="GreaterThanUpperThreshold",
+        threshold_metric_id="b",
+        datapoints_to_alarm=1,
+        metrics=[{"id": "m", "metric_stat": {"period": 60}}],
+        statistic=None,
+    )
     found = evaluate(alarm, [Point(AT, 10.0, 1.0, 1.0, 5.0)], AT)
     assert found is not None
-    assert found.reason.startswith("Thresholds Crossed: 1 out of the last 1 datapoints [10.0 (02/10/19 16:59:00)] was")
-    assert "greater than the upper thresholds [5.0]" in found.reason
+    assert found.reason == (
+        "Thresholds Crossed: 1 out of the last 1 datapoints [10.0 (02/10/19 16:59:00)] was greater than the upper "
+        "thresholds [5.0] (minimum 1 datapoint for OK -> ALARM transition)."
+    )
+    data = json.loads(found.reason_data)
+    assert data["recentUpperThresholds"] == [5.0] and "recentLowerThresholds" not in data
+    assert data["evaluatedDatapoints"] == [
+        {"timestamp": "2019-10-02T16:59:00.000+0000", "value": 10.0, "threshold": 5.0}
+    ]
     low = an_alarm(
         threshold=None, comparison_operator="LessThanLowerThreshold", threshold_metric_id="b", state_value=OK
     )

@@ -338,9 +338,16 @@ def test_tags(bench: Bench) -> None:
     bench.run(api.tag_resource, resource_arn=arn, tags=[{"key": "a", "value": "1"}, {"key": "b", "value": "2"}])
     bench.run(api.untag_resource, resource_arn=arn, tag_keys=["a", "nothing"])
     assert bench.run(api.list_tags_for_resource, resource_arn=arn)["tags"] == [{"key": "b", "value": "2"}]
+    assert bench.run(api.list_tags_for_resource, resource_arn=arn + "x") == {"tags": []}
     with pytest.raises(ApiError) as caught:
-        bench.run(api.list_tags_for_resource, resource_arn=arn + "x")
-    assert (caught.value.code, caught.value.status) == ("ResourceNotFoundException", 404)
+        bench.run(api.tag_resource, resource_arn=arn + "x", tags=[])
+    assert (caught.value.code, caught.value.message, caught.value.status) == (
+        "ResourceNotFoundException",
+        "Unknown",
+        404,
+    )
+    with pytest.raises(ApiError):
+        bench.run(api.list_tags_for_resource, resource_arn="arn:aws:sns:us-east-1:1:x")
     with pytest.raises(ApiError):
         bench.run(api.tag_resource, resource_arn=arn, tags=[{"key": "aws:x", "value": "1"}])
 

@@ -320,9 +320,11 @@ def test_insight_rules_are_kept_and_switched(bench: Bench) -> None:
     assert [f["failure_resource"] for f in answer["failures"]] == ["x"]
     states = {r["name"]: r["state"] for r in bench.run(api.describe_insight_rules)["insight_rules"]}
     assert states == {"a": "ENABLED", "b": "ENABLED", "c": "DISABLED"}
-    times = {"start_time": bench.now - 60, "end_time": bench.now, "period": 60}
+    times = {"start_time": bench.now - 3600, "end_time": bench.now + 1, "period": 300}
     report = bench.run(api.get_insight_rule_report, rule_name="a", **times)
-    assert (report["key_labels"], report["aggregation_statistic"]) == (["$.ip"], "SUM")
-    assert report["contributors"] == [] and report["aggregate_value"] == 0.0
+    assert (report["key_labels"], report["aggregation_statistic"]) == (["$.ip"], "Sum")
+    assert report["contributors"] == [] and report["aggregate_value"] == 0.0 and report["metric_datapoints"] == []
+    points = bench.run(api.get_insight_rule_report, rule_name="a", **times, metrics=["UniqueContributors", "Average"])
+    assert [set(p) for p in points["metric_datapoints"]] == [{"timestamp", "unique_contributors"}] * 13
     assert bench.run(api.delete_insight_rules, rule_names=["a", "b", "c"]) == {"failures": []}
     assert bench.run(api.describe_insight_rules)["insight_rules"] == []

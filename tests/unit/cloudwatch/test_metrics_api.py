@@ -169,14 +169,15 @@ def test_list_metrics_pages(bench: Bench) -> None:
     first = bench.run(api.list_metrics)
     second = bench.run(api.list_metrics, next_token=first["next_token"])
     assert (len(first["metrics"]), len(second["metrics"]), second["next_token"]) == (500, 1, None)
-    assert refused(bench, api.list_metrics, next_token="?").code == "InvalidNextToken"
+    error = refused(bench, api.list_metrics, next_token="?")
+    assert (error.code, error.message) == ("InvalidParameterValue", "Request parameter NextToken is invalid")
 
 
 def test_get_metric_statistics_refuses(bench: Bench) -> None:
     base = {"namespace": "N", "metric_name": "m", "start_time": bench.now - 60, "end_time": bench.now, "period": 60}
     cases: list[tuple[dict[str, Any], str]] = [
         ({"statistics": ["Sum"], "extended_statistics": ["p50"]}, "InvalidParameterCombination"),
-        ({}, "MissingParameter"),
+        ({}, "InvalidParameterCombination"),
         ({"statistics": ["Sum"], "start_time": bench.now}, "InvalidParameterValue"),
         ({"statistics": ["Sum"], "period": 45}, "InvalidParameterValue"),
         ({"statistics": ["Sum"], "start_time": bench.now - 1441 * 60}, "InvalidParameterCombination"),
@@ -187,7 +188,7 @@ def test_get_metric_statistics_refuses(bench: Bench) -> None:
     long = refused(
         bench, api.get_metric_statistics, **(base | {"statistics": ["Sum"], "start_time": bench.now - 90000})
     )
-    assert "You have requested up to 1,500 datapoints, which exceeds the limit of 1,440" in long.message
+    assert "You have requested up to 1500 datapoints, which exceeds the limit of 1440" in long.message
 
 
 def test_too_short_a_period_for_old_data_finds_none(bench: Bench) -> None:
@@ -256,7 +257,7 @@ def test_finer_metrics_are_brought_to_the_longest_period(bench: Bench) -> None:
     [
         ([stat("a"), stat("a")], "not unique"),
         ([stat("A")], "expected pattern"),
-        ([{"id": "a"}], "either MetricStat or Expression"),
+        ([{"id": "a"}], "MetricStat is required"),
         ([stat("a", stat_="p101")], "not supported"),
         ([{"id": "a", "expression": "1 +"}], "Error in expression 'a'"),
         ([{"id": "a", "expression": "b"}], "unknown id 'b'"),
@@ -356,7 +357,7 @@ def test_a_day_of_minutes_is_within_the_limit_at_any_second(bench: Bench) -> Non
         period=60,
         statistics=["Sum"],
     )
-    assert error.code == "InvalidParameterCombination" and "1,441 datapoints" in error.message
+    assert error.code == "InvalidParameterCombination" and "1441 datapoints" in error.message
 
 
 def test_an_insights_query_feeds_an_expression(bench: Bench) -> None:
@@ -378,4 +379,57 @@ def test_periods_of_queries_have_a_longest(bench: Bench) -> None:
     times = {"start_time": bench.now - 600, "end_time": bench.now}
     assert refused(bench, api.get_metric_data, metric_data_queries=[stat("a", period=86460)], **times).code == (
         "ValidationError"
+    )
+
+
+def test_several_units_without_one_named_give_the_first_and_a_message(bench: Bench) -> None:
+    """As recorded from the service: one value, of the first unit in its order, and a message that names all."""
+    for value, unit in ((5.0, "Seconds"), (7.0, "Milliseconds"), (9.0, "Count")):
+        bench.put(value, unit=unit)
+    (result,) = data(bench, stat("m1", stat_="Sum"))
+    assert result["values"] == [9.0]
+    assert result["messages"] == [
+        {"code": "MultipleUnits", "value": "Multiple units returned: '[Count, Milliseconds, Seconds]'"}
+    ]
+    named = stat("m1", stat_="Sum")
+    named["metric_stat"]["unit"] = "Seconds"
+    (result,) = data(bench, named)
+    assert (result["values"], result["messages"]) == ([5.0], None)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "labels"),
+    [
+        ([("Sum", 60), ("Minimum", 30)], ["m Sum 60", "m Minimum 30"]),
+        ([("Sum", 60), ("Minimum", 60)], ["m Sum", "m Minimum"]),
+        ([("Sum", 60), ("Sum", 30)], ["m 60", "m 30"]),
+        ([("Sum", 60), ("Sum", 60)], ["m", "m"]),
+    ],
+)
+def test_labels_name_statistic_and_period_where_they_differ(
+    bench: Bench, pairs: list[tuple[str, int]], labels: list[str]
+) -> None:
+    queries = [stat(f"q{i}", stat_=name, period=period) for i, (name, period) in enumerate(pairs)]
+    assert [result["label"] for result in data(bench, *queries)] == labels
+
+
+def test_messages_as_the_service_writes_them(bench: Bench) -> None:
+    times = {"start_time": bench.now - 60, "end_time": bench.now}
+
+    def of_data(**more: Any) -> str:
+        return refused(bench, api.get_metric_data, **({"metric_data_queries": [stat("a")]} | times | more)).message
+
+    assert of_data(end_time=bench.now - 61) == "The parameter EndTime must be greater than StartTime."
+    assert of_data(end_time=bench.now - 60 + 0.9) == "The parameter StartTime must not equal parameter EndTime."
+    twice = [stat("a"), stat("a")]
+    assert of_data(metric_data_queries=twice) == "The values for parameter id in MetricDataQueries are not unique."
+
+    def of_put(**more: Any) -> str:
+        request = {"namespace": "N", "metric_data": [datum(value=1.0) | more]}
+        return refused(bench, api.put_metric_data, **request).message
+
+    assert of_put(value=float("nan")) == "The value NaN for parameter MetricData.member.1.Value is invalid."
+    assert of_put(value=float("-inf")) == "The value -Infinity for parameter MetricData.member.1.Value is invalid."
+    assert of_put(unit="kB").startswith(
+        "The parameter MetricData.member.1.Unit must be a value in the set [ Megabits, Terabits, Gigabits, Count, "
     )

@@ -165,7 +165,7 @@ def set_alarm_state(tx: Transaction, call: Call, request: Request) -> Answer:
         raise validation_error(f"The state {state} is not supported.")
     alarm = find_alarm(tx, call, name)
     if alarm is None:
-        raise ApiError("ResourceNotFound", f"Alarm {name} does not exist", 404)
+        raise ApiError("ResourceNotFound", "", 404)  # the service says no more than that
     reason = request.get("state_reason") or ""
     if isinstance(alarm, CompositeAlarm):
         # The composite reconciler carries the actions out, as the suppressor allows.

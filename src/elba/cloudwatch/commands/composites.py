@@ -111,13 +111,18 @@ def _require_rule(tx: Transaction, call: Call, name: str, source: str) -> Rule:
     try:
         rule = parse_rule(source)
     except RuleError as error:
-        raise validation_error(f"AlarmRule is not valid: {error}.") from None
+        raise validation_error(f"Error in AlarmRule [{error}]") from None
     prefix = call.arn("cloudwatch", "alarm:")
+    absent = []
     for child in children(rule):
         if child.startswith("arn:") and not child.startswith(prefix):
             raise validation_error(f"AlarmRule must name alarms of the same account and region, not {child}.")
         if alarm_name(child) != name and find_alarm(tx, call, alarm_name(child)) is None:
-            raise validation_error(f"AlarmRule names the alarm {child}, which does not exist.")
+            absent.append(alarm_name(child))
+    if absent:
+        raise validation_error(
+            f"Could not save the composite alarm as alarms [{', '.join(absent)}] in the alarm rule do not exist"
+        )
     return rule
 
 

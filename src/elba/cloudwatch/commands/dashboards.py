@@ -113,7 +113,10 @@ def _check_metric_widget(
 
 def require_dashboard_name(name: str | None) -> str:
     if name is None or _NAME.fullmatch(name) is None:
-        raise invalid(f"The value {name or ''} for parameter DashboardName is invalid: it takes A-Z a-z 0-9 _ -.")
+        raise invalid(
+            "The value for field DashboardName contains invalid characters. "
+            "It can only contain alphanumerics, dash (-) and underscore (_).\n"
+        )
     return name
 
 

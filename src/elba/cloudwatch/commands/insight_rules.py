@@ -35,9 +35,10 @@ def require_rule_name(name: str | None) -> str:
 
 
 def rule_keys(definition: str) -> tuple[list[str], str]:
-    """(keys of a contributor, COUNT or SUM) of a rule that was accepted."""
+    """(keys of a contributor, SampleCount or Sum) of a rule that was accepted."""
     document: Mapping[str, Any] = msgspec.json.decode(definition)
-    return list((document.get("Contribution") or {}).get("Keys", ())), str(document.get("AggregateOn", "Count")).upper()
+    statistic = "Sum" if document.get("AggregateOn") == "Sum" else "SampleCount"
+    return list((document.get("Contribution") or {}).get("Keys", ())), statistic
 
 
 def _require_definition(text: str | None) -> str:

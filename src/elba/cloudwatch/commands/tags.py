@@ -16,8 +16,11 @@ GLOBAL = "aws-global"
 Taggable = Alarm | CompositeAlarm | Dashboard | MetricStream | InsightRule
 
 
-def require_taggable(view: View, call: Call, arn: str) -> Taggable:
-    """The resource of that ARN. Raises: ApiError ResourceNotFoundException."""
+def find_taggable(view: View, call: Call, arn: str) -> Taggable | None:
+    """The resource of that ARN; None if it is not there.
+
+    Raises: ApiError ResourceNotFoundException if it is no ARN of this owner's CloudWatch.
+    """
     found: Taggable | None = None
     if arn.startswith(prefix := call.arn("cloudwatch", "alarm:")):
         name = arn.removeprefix(prefix)
@@ -30,8 +33,16 @@ def require_taggable(view: View, call: Call, arn: str) -> Taggable:
         found = view.get(MetricStream, call.account, call.region, arn.removeprefix(prefix))
     elif arn.startswith(prefix := call.arn("cloudwatch", "insight-rule/")):
         found = view.get(InsightRule, call.account, call.region, arn.removeprefix(prefix))
+    else:
+        raise ApiError("ResourceNotFoundException", "Unknown", 404)
+    return found
+
+
+def require_taggable(view: View, call: Call, arn: str) -> Taggable:
+    """The resource of that ARN. Raises: ApiError ResourceNotFoundException."""
+    found = find_taggable(view, call, arn)
     if found is None:
-        raise ApiError("ResourceNotFoundException", f"Unknown resource {arn}", 404)
+        raise ApiError("ResourceNotFoundException", "Unknown", 404)
     return found
 
 

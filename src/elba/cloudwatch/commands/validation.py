@@ -180,8 +180,8 @@ def require_treatment(request: Request, percentile: bool) -> tuple[str | None, s
     if low is not None:
         if low not in ("evaluate", "ignore"):
             raise validation_error(
-                f"Option {low} is not supported for parameter EvaluateLowSampleCountPercentile. Supported options for "
-                "parameter EvaluateLowSampleCountPercentile are evaluate and ignore."
+                f"Option {low} is not supported. Supported options for parameter EvaluateLowSampleCountPercentile are "
+                "evaluate and ignore."
             )
         if not percentile:
             raise validation_error("EvaluateLowSampleCountPercentile can be used with percentile statistics only.")
@@ -307,11 +307,16 @@ def require_queries(queries: Sequence[Mapping[str, Any]]) -> None:
                 f"The value {id_} for parameter {at}.Id is not matching the expected pattern ^[a-z][a-zA-Z0-9_]*$."
             )
         if id_ in seen:
-            raise validation_error(f"The values for parameter Id in MetricDataQueries are not unique: {id_}.")
+            raise validation_error("The values for parameter id in MetricDataQueries are not unique.")
         seen.add(id_)
         stat, expression = query.get("metric_stat"), query.get("expression")
-        if (stat is None) == (expression is None):
-            raise validation_error(f"The parameter {at} must have either MetricStat or Expression.")
+        if stat is None and expression is None:
+            raise validation_error(f"The parameter {at}.MetricStat is required.\n")
+        if stat is not None and expression is not None:
+            raise validation_error(
+                f"The parameters {at}.MetricStat and {at}.Expression are mutually exclusive and you have specified "
+                "both."
+            )
         if expression is not None:
             require_expression(id_, expression)
         if stat is not None:
@@ -336,7 +341,7 @@ def require_expression(id_: str, expression: str) -> None:
 def _require_metric_stat(at: str, stat: Mapping[str, Any]) -> None:
     metric = stat.get("metric") or {}
     require_metric_name(metric.get("metric_name"), f"{at}.MetricStat.Metric.MetricName")
-    require_namespace(metric.get("namespace"))
+    require_namespace(metric.get("namespace"), f"{at}.MetricStat.Metric.Namespace")
     require_dimensions(metric.get("dimensions"), f"{at}.MetricStat.Metric.Dimensions")
     require_unit(stat.get("unit"), f"{at}.MetricStat.Unit")
     require_query_period(stat.get("period"), f"{at}.MetricStat.Period")

@@ -21,6 +21,7 @@ from elba.cloudwatch.expressions.parser import (
 )
 from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, require_series
 from elba.cloudwatch.insights import is_insights, parse_insights, select
+from elba.cloudwatch.limits import UNITS
 from elba.cloudwatch.metric import Metric
 from elba.cloudwatch.search import FOUND_MOST, parse_search
 from elba.cloudwatch.series import SeriesEngine
@@ -36,23 +37,27 @@ def dimensions_of(metric: Mapping[str, Any]) -> Dimensions:
     return dimensions({d["name"]: d["value"] for d in metric.get("dimensions") or ()})
 
 
+Values = list[tuple[Bucket, float]]
+
+
 def values_of(
     metric: Metric | None, statistic: Statistic, unit: str | None, window: Window, period: int
-) -> list[tuple[Bucket, float, str]]:
-    """(bucket, value, unit) in order of time; with several units several for one period."""
-    if metric is None:
-        return []
-    result: list[tuple[Bucket, float, str]] = []
-    for series in metric.series.values():
+) -> tuple[Values, list[str]]:
+    """(bucket, value) in order of time, and the units in which there are data.
+
+    If those are several, the values are of the first in the service's order: it answers with one value for a period.
+    """
+    by_unit: dict[str, Values] = {}
+    for series in () if metric is None else metric.series.values():
         if unit is not None and series.unit != unit:
             continue
-        for bucket in series.buckets(window.grid(period).start, window.end, period, window.origin):
-            value = statistic.of(bucket)
-            if value is not None:
-                result.append((bucket, value, series.unit))
-    if len(metric.series) > 1:
-        result.sort(key=lambda found: found[0].start)
-    return result
+        found = series.buckets(window.grid(period).start, window.end, period, window.origin)
+        values = [(bucket, value) for bucket in found if (value := statistic.of(bucket)) is not None]
+        if values:
+            by_unit[series.unit] = values
+    if not by_unit:
+        return [], []
+    return by_unit[min(by_unit, key=UNITS.index)], sorted(by_unit)
 
 
 @dataclass(slots=True)
@@ -118,15 +123,11 @@ class QuerySet:
         return max(periods, default=DEFAULT_PERIOD)
 
     def series(self, query: Mapping[str, Any], period: int) -> TimeSeries:
-        """A metric query's data at `period`, one value for each time (of the unit published first)."""
+        """A metric query's data at `period`."""
         stat = query["metric_stat"]
-        found = values_of(self.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), self.window, period)
-        values: dict[int, float] = {}
-        samples: dict[int, float] = {}
-        for bucket, value, _ in found:
-            if bucket.start not in values:
-                values[bucket.start] = value
-                samples[bucket.start] = bucket.count
+        found, _ = values_of(self.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), self.window, period)
+        values = {bucket.start: value for bucket, value in found}
+        samples = {bucket.start: bucket.count for bucket, _ in found}
         label = query.get("label") or stat["metric"].get("metric_name") or ""
         return TimeSeries(values, label, raw=True, period=period, samples=samples)
 
@@ -214,10 +215,8 @@ class _AtPeriod:
         ][:FOUND_MOST]
         result: list[TimeSeries] = []
         for metric in found:
-            values: dict[int, float] = {}
-            for bucket, value, _ in values_of(metric, stat, None, q.window, period):
-                values.setdefault(bucket.start, value)
-            result.append(TimeSeries(values, "", period=period))
+            points, _ = values_of(metric, stat, None, q.window, period)
+            result.append(TimeSeries({bucket.start: value for bucket, value in points}, "", period=period))
         return [
             TimeSeries(series.values, label, period=period)
             for series, label in zip(result, search_labels(found), strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from elba.call import Answer, Call, Request
 from elba.cloudwatch.commands.composites import child_names
-from elba.cloudwatch.commands.tags import require_taggable
+from elba.cloudwatch.commands.tags import find_taggable
 from elba.cloudwatch.commands.transitions import AnyAlarm, actions_of
 from elba.cloudwatch.composite import alarm_name
 from elba.cloudwatch.limits import combination, validation_error
@@ -246,5 +246,7 @@ def describe_alarm_history(view: View, call: Call, request: Request) -> Answer:
 
 
 def list_tags_for_resource(view: View, call: Call, request: Request) -> Answer:
-    resource = require_taggable(view, call, request["resource_arn"])
-    return {"tags": [{"key": key, "value": value} for key, value in resource.tags.items()]}
+    """Of a resource that is not there none, as the service answers."""
+    resource = find_taggable(view, call, request["resource_arn"])
+    tags = {} if resource is None else resource.tags
+    return {"tags": [{"key": key, "value": value} for key, value in tags.items()]}

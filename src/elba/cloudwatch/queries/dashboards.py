@@ -5,7 +5,7 @@ from __future__ import annotations
 from elba.call import Answer, Call, Request
 from elba.cloudwatch.commands.dashboards import require_dashboard
 from elba.cloudwatch.commands.tags import GLOBAL
-from elba.cloudwatch.paging import page
+from elba.cloudwatch.paging import page, require_token
 from elba.cloudwatch.resources import Dashboard
 from elba.store.interface import View
 
@@ -24,7 +24,7 @@ def list_dashboards(view: View, call: Call, request: Request) -> Answer:
     found = sorted(
         (d for d in view.all(Dashboard, call.account, GLOBAL) if d.id.startswith(prefix)), key=lambda d: d.id
     )
-    taken, token = page(found, lambda d: d.id, request.get("next_token"), DASHBOARDS_PER_PAGE)
+    taken, token = page(found, lambda d: d.id, request.get("next_token"), DASHBOARDS_PER_PAGE, require_token)
     return {
         "dashboard_entries": [
             {

@@ -46,8 +46,10 @@ def get_metric_data(engine: SeriesEngine, view: View, call: Call, request: Reque
     if len(queries) > QUERIES_MOST:
         raise validation_error(f"The collection MetricDataQueries must not have a size greater than {QUERIES_MOST}.")
     start, end = float(request["start_time"]), float(request["end_time"])
-    if start >= end:
-        raise validation_error("The parameter StartTime must be less than the parameter EndTime.")
+    if int(start) == int(end):
+        raise validation_error("The parameter StartTime must not equal parameter EndTime.")
+    if start > end:
+        raise validation_error("The parameter EndTime must be greater than StartTime.")
     require_queries(queries)
     if any((_own_period(query) or 0) > PERIOD_MOST for query in queries):
         raise validation_error(f"The parameter Period must be less than or equal to {PERIOD_MOST}.")
@@ -87,8 +89,13 @@ def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_
         metric = queries.metric(query)
         if metric is not None:
             metric.roll_up(queries.now)
-        found = values_of(metric, parse_statistic(stat["stat"]), stat.get("unit"), queries.window, stat["period"])
-        return [_Result(id_, label, [(bucket.start, value) for bucket, value, _ in found])]
+        statistic = parse_statistic(stat["stat"])
+        found, units = values_of(metric, statistic, stat.get("unit"), queries.window, stat["period"])
+        result = _Result(id_, label, [(bucket.start, value) for bucket, value in found])
+        if len(units) > 1:
+            value = f"Multiple units returned: '[{', '.join(units)}]'"
+            result.messages.append({"code": "MultipleUnits", "value": value})
+        return [result]
     if is_insights(query["expression"]):
         many: TimeSeries | list[TimeSeries] = select(
             queries.engine,
@@ -105,27 +112,27 @@ def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_
 
 
 def _default_labels(queries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The metric's name, or what tells it from the request's other metrics; an expression's Id."""
+    """The metric's name, and what tells it from the request's other metrics; an expression's Id.
+
+    Statistic and period come after the name if the request's metrics differ in them.
+    """
     stats = [q["metric_stat"] for q in queries if q.get("metric_stat") is not None]
-    metrics = [(s["metric"].get("metric_name") or "", dict(dimensions_of(s["metric"])), s["stat"]) for s in stats]
+    metrics = [(s["metric"].get("metric_name") or "", dict(dimensions_of(s["metric"]))) for s in stats]
     several = len(metrics) > 1
     same_name = several and len({m[0] for m in metrics}) == 1
-    varying = {n for _, d, _ in metrics for n in d if len({other.get(n) for _, other, _ in metrics}) > 1}
+    varying = {n for _, d in metrics for n in d if len({other.get(n) for _, other in metrics}) > 1}
+    endings = [key for key in ("stat", "period") if len({s[key] for s in stats}) > 1]
     labels: dict[str, str] = {}
     for query in queries:
         if query.get("metric_stat") is None:
             labels[query["id"]] = query["id"]
             continue
-        name, pairs, stat = (
-            query["metric_stat"]["metric"].get("metric_name") or "",
-            dict(dimensions_of(query["metric_stat"]["metric"])),
-            query["metric_stat"]["stat"],
-        )
+        stat = query["metric_stat"]
+        name, pairs = stat["metric"].get("metric_name") or "", dict(dimensions_of(stat["metric"]))
         words = [value for key, value in pairs.items() if several and key in varying]
         if not same_name or not words:
             words.append(name)
-        if several and sum(m[:2] == (name, pairs) for m in metrics) > 1:
-            words.append(stat)
+        words += [str(stat[key]) for key in endings]
         labels[query["id"]] = " ".join(words)
     return labels
 

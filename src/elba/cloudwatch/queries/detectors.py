@@ -59,7 +59,11 @@ def _answer(engine: SeriesEngine, detector: AnomalyDetector, now: float) -> Answ
         "dimensions": detector.dimensions,
         "stat": detector.stat,
     }
-    return {**answer, **single, "single_metric_anomaly_detector": single}
+    return {
+        **answer,
+        **single,
+        "single_metric_anomaly_detector": {**single, "account_id": detector.account},
+    }
 
 
 def _state(engine: SeriesEngine, detector: AnomalyDetector, now: float) -> str:

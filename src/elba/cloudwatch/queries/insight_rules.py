@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elba.call import Answer, Call, Request
 from elba.cloudwatch.commands.insight_rules import require_rule, rule_keys
+from elba.cloudwatch.expressions.values import Window
 from elba.cloudwatch.limits import invalid, missing
 from elba.cloudwatch.paging import page
 from elba.cloudwatch.resources import InsightRule
@@ -12,8 +13,15 @@ from elba.store.interface import View
 RULES_PER_PAGE = 500
 MANAGED_PER_PAGE = 100
 CONTRIBUTORS_MOST = 100
-SCHEMA = '{"Name": "CloudWatchLogRule", "Version": 1}'
-MANAGED_SCHEMA = '{"Name": "ServiceLogRule", "Version": 1}'
+SCHEMA = "CloudWatchLogRule/1"
+MANAGED_SCHEMA = "ServiceLogRule/1"
+NOTHING_COUNTED = {
+    "UniqueContributors": "unique_contributors",
+    "MaxContributorValue": "max_contributor_value",
+    "SampleCount": "sample_count",
+    "Sum": "sum",
+}
+"""Of a period without events these are 0; the other statistics are not there."""
 REPORT_METRICS = (
     "UniqueContributors",
     "MaxContributorValue",
@@ -89,11 +97,15 @@ def get_insight_rule_report(view: View, call: Call, request: Request) -> Answer:
     if request.get("order_by") not in (None, "Sum", "Maximum"):
         raise invalid("The parameter OrderBy must be Sum or Maximum.")
     keys, statistic = rule_keys(rule.definition)
+    counted = [NOTHING_COUNTED[m] for m in request.get("metrics") or () if m in NOTHING_COUNTED]
+    periods = Window(start, end).grid(period)
     return {
         "key_labels": keys,
         "aggregation_statistic": statistic,
         "aggregate_value": 0.0,
         "approximate_unique_count": 0,
         "contributors": [],
-        "metric_datapoints": [],
+        "metric_datapoints": [
+            {"timestamp": float(time), **dict.fromkeys(counted, 0.0)} for time in (periods if counted else ())
+        ],
     }

@@ -18,7 +18,7 @@ from elba.cloudwatch.limits import (
     validation_error,
 )
 from elba.cloudwatch.metric import Metric, Series
-from elba.cloudwatch.paging import decode_token, encode_token
+from elba.cloudwatch.paging import encode_token, require_token
 from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import SIMPLE, Statistic, parse_statistic
 
@@ -40,7 +40,7 @@ def list_metrics(engine: SeriesEngine, call: Call, request: Request) -> Answer:
         raise invalid(f"At most {FILTERS_MOST} dimension filters can be given.")
     namespace, name = request.get("namespace"), request.get("metric_name")
     since = call.now - (RECENT_SECONDS if recent else LISTED_SECONDS)
-    after = decode_token(request.get("next_token"), int) or 0
+    after = require_token(request.get("next_token"), int) or 0
     found: list[Metric] = []
     token: str | None = None
     for metric in engine.metrics(call.account, call.region):
@@ -100,7 +100,7 @@ def _statistics(request: Request) -> tuple[list[Statistic], list[Statistic]]:
     if simple and extended:
         raise combination("The parameters Statistics and ExtendedStatistics cannot be specified together.")
     if not simple and not extended:
-        raise missing("Either the parameter Statistics or the parameter ExtendedStatistics is required.")
+        raise combination("Must specify either Statistics or ExtendedStatistics")
     if len(simple) > 5 or len(extended) > 10:
         raise validation_error("At most 5 statistics or 10 extended statistics can be requested.")
     for text in simple:
@@ -121,7 +121,7 @@ def _times(call: Call, request: Request) -> tuple[float, float, int]:
         if value is None:
             raise missing(f"The parameter {name} is required.")
     assert start is not None and end is not None and period is not None
-    if start >= end:
+    if int(start) >= int(end):
         raise invalid("The parameter StartTime must be less than the parameter EndTime.")
     if period < 1 or (period not in HIGH_RESOLUTION and period % 60):
         raise invalid(f"The parameter Period must be 1, 5, 10, 20, 30 or a multiple of 60, not {period}.")
@@ -132,7 +132,7 @@ def _times(call: Call, request: Request) -> tuple[float, float, int]:
     start = round_start(call.now, start, period)
     if asked > DATAPOINTS_MOST:
         raise combination(
-            f"You have requested up to {int(asked):,} datapoints, which exceeds the limit of {DATAPOINTS_MOST:,}. "
+            f"You have requested up to {int(asked)} datapoints, which exceeds the limit of {DATAPOINTS_MOST}. "
             "You may reduce the datapoints requested by increasing Period, or decreasing the time range."
         )
     return start, end, period
