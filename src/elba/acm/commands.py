@@ -259,6 +259,9 @@ def record_export(tx: Transaction, call: Call, request: Request) -> Answer:
 
 
 def put_account_configuration(tx: Transaction, call: Call, request: Request) -> Answer:
-    days = request.get("expiry_events", {}).get("days_before_expiry", 45)
+    """Raises: ApiError ValidationException."""
+    days = (request.get("expiry_events") or {}).get("days_before_expiry")
+    if days is None:
+        raise ApiError("ValidationException", "Configuration for events is empty.")
     tx.put(AccountConfiguration(account=call.account, region=call.region, id="configuration", days_before_expiry=days))
     return {}

@@ -160,11 +160,11 @@ def send_message(tx: Transaction, call: Call, request: Request) -> Answer:
     return _send(tx, call, require_queue(tx, call, request["queue_url"]), request)
 
 
-def check_batch(entries: Iterable[Mapping[str, Any]]) -> None:
-    """Raises: ApiError for a batch that is refused as a whole."""
+def check_batch(entries: Iterable[Mapping[str, Any]], entry_name: str) -> None:
+    """`entry_name`: what the model calls an entry. Raises: ApiError for a batch that is refused as a whole."""
     ids = [entry["id"] for entry in entries]
     if not ids:
-        raise ApiError("EmptyBatchRequest", "There should be at least one entry in the request.")
+        raise ApiError("EmptyBatchRequest", f"There should be at least one {entry_name} in the request.")
     if len(ids) > MOST_BATCH:
         raise ApiError(
             "TooManyEntriesInBatchRequest", f"Maximum number of entries per request are 10. You have sent {len(ids)}."
@@ -195,7 +195,7 @@ def _each(entries: Iterable[Mapping[str, Any]], act: Callable[[Mapping[str, Any]
 def send_message_batch(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError for the whole; an entry that is refused is told in Failed."""
     queue = require_queue(tx, call, request["queue_url"])
-    check_batch(request["entries"])
+    check_batch(request["entries"], "SendMessageBatchRequestEntry")
     total = sum(size(e["message_body"], read_message_attributes(e)) for e in request["entries"])
     if total > MOST_BATCH_BYTES:
         raise ApiError(
@@ -287,7 +287,7 @@ def delete_message(tx: Transaction, call: Call, request: Request) -> Answer:
 def delete_message_batch(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError for the whole."""
     queue = require_queue(tx, call, request["queue_url"])
-    check_batch(request["entries"])
+    check_batch(request["entries"], "DeleteMessageBatchRequestEntry")
     return _each(request["entries"], lambda entry: _delete(tx, queue, entry["receipt_handle"]))
 
 
@@ -317,5 +317,5 @@ def change_message_visibility(tx: Transaction, call: Call, request: Request) -> 
 def change_message_visibility_batch(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError for the whole."""
     queue = require_queue(tx, call, request["queue_url"])
-    check_batch(request["entries"])
+    check_batch(request["entries"], "ChangeMessageVisibilityBatchRequestEntry")
     return _each(request["entries"], lambda entry: _change(tx, call, queue, entry))

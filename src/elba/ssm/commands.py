@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
 from elba.errors import ApiError
-from elba.ssm.names import find, not_found, require
+from elba.ssm.names import find, not_found, own, require
 from elba.ssm.resources import Parameter, ParameterVersion
 from elba.store.interface import Transaction
 
@@ -27,7 +27,8 @@ def put_parameter(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError ParameterAlreadyExists, ValidationException, HierarchyLevelLimitExceededException,
     ParameterPatternMismatchException, AccessDeniedException for AWS's own names."""
     name = request["name"]
-    old = tx.get(Parameter, call.account, call.region, name)
+    old = own(tx, call, name)
+    name = name if old is None else old.id
     if old is None:
         _check_name(name)
     elif not request.get("overwrite", False):
@@ -131,7 +132,7 @@ def _check_value(value: str, kind: str, tier: str, pattern: str) -> None:
 
 def delete_parameter(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError ParameterNotFound."""
-    parameter = tx.get(Parameter, call.account, call.region, request["name"])
+    parameter = own(tx, call, request["name"])
     if parameter is None:
         raise not_found()
     _delete(tx, parameter)
@@ -142,7 +143,7 @@ def delete_parameters(tx: Transaction, call: Call, request: Request) -> Answer:
     """Names that there are not are told, not refused."""
     gone, unknown = [], []
     for name in dict.fromkeys(request["names"]):
-        parameter = tx.get(Parameter, call.account, call.region, name)
+        parameter = own(tx, call, name)
         if parameter is None:
             unknown.append(name)
         else:

@@ -52,7 +52,16 @@ def find(view: View, call: Call, name: str) -> Parameter | None:
     if name.startswith("arn:"):
         path = name.partition(":parameter/")[2]
         return find(view, call, "/" + path) or (find(view, call, path) if "/" not in path else None)
-    return view.get(Parameter, call.account, call.region, name)
+    return own(view, call, name)
+
+
+def own(view: View, call: Call, name: str) -> Parameter | None:
+    """The account's parameter of that name; at the top level "/name" and "name" are the same one."""
+    found = view.get(Parameter, call.account, call.region, name)
+    if found is None and "/" not in name.removeprefix("/"):
+        other = name.removeprefix("/") if name.startswith("/") else "/" + name
+        found = view.get(Parameter, call.account, call.region, other)
+    return found
 
 
 def require(view: View, call: Call, name: str) -> Parameter:

@@ -259,6 +259,8 @@ def test_options_and_account_configuration(acm: Any) -> None:
     imported = put(acm, pki.make("b.example.com"))
     refused(acm.update_certificate_options, "ValidationException", CertificateArn=imported, Options=options)
     assert acm.get_account_configuration()["ExpiryEvents"]["DaysBeforeExpiry"] == 45
+    refused(acm.put_account_configuration, "ValidationException", IdempotencyToken="a")
+    refused(acm.put_account_configuration, "ValidationException", IdempotencyToken="a", ExpiryEvents={})
     acm.put_account_configuration(ExpiryEvents={"DaysBeforeExpiry": 7}, IdempotencyToken="a")
     assert acm.get_account_configuration()["ExpiryEvents"]["DaysBeforeExpiry"] == 7
 

@@ -196,11 +196,18 @@ def test_spot_and_on_demand(elba: Harness) -> None:
     )
     elba.create(minimum=0, maximum=20, DesiredCapacity=5, MixedInstancesPolicy=policy)
     elba.advance(60)
+    shown = elba.described()["MixedInstancesPolicy"]["LaunchTemplate"]
+    assert [each["InstanceType"] for each in shown["Overrides"]] == ["t3.micro", "t3.small"]
     members = elba.in_service()
     assert sorted(m.spot for m in members) == [False] * 3 + [True] * 2
     assert {m.instance_type for m in members if not m.spot} == {"t3.micro"}
     desire(elba, 3)
     assert sorted(m.spot for m in elba.in_service()) == [False] * 2 + [True]
+
+
+def test_a_mixed_group_without_overrides_shows_an_empty_list_of_them(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=1, MixedInstancesPolicy=mixed_policy(elba))
+    assert elba.described()["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"] == []
 
 
 def test_an_interruption_notice_is_answered_before_the_instance_is_gone(elba: Harness) -> None:
@@ -263,6 +270,8 @@ TEMPLATE = {"LaunchTemplate": {"LaunchTemplateName": "web"}}
          "New SetDesiredCapacity value 11 is above max value 10 for the AutoScalingGroup."),
         ("set_desired_capacity", {"AutoScalingGroupName": "no", "DesiredCapacity": 1}, "ValidationError",
          "AutoScalingGroup name not found - AutoScalingGroup no not found"),
+        ("update_auto_scaling_group", {"AutoScalingGroupName": "no", "MinSize": 1}, "ValidationError",
+         "AutoScalingGroup name not found - null"),
         ("create_or_update_tags", {"Tags": [{"ResourceId": "no", "Key": "k"}]}, "ValidationError",
          "AutoScalingGroup not found - AutoScaling Group no not found"),
         ("delete_launch_configuration", {"LaunchConfigurationName": "no"}, "ValidationError",

@@ -236,6 +236,10 @@ def test_only_those_asked_for(account: AnAccount) -> None:
     register(account, group, "172.31.0.9", "172.31.0.10")
     asked = account.health(group, targets=[{"id": "172.31.0.10"}, {"id": "172.31.0.11", "port": 5}])
     assert asked == {"172.31.0.10:80": REGISTERING, "172.31.0.11:5": NOT_REGISTERED}
+    answer = account.ask(
+        commands.describe_target_health, target_group_arn=group, targets=[{"id": "172.31.0.11"}, {"id": "172.31.0.10"}]
+    )
+    assert [each["health_check_port"] for each in answer["target_health_descriptions"]] == ["80", "80"]
     with account.refused("ValidationError"):
         account.health(group, targets=[{"id": "x"}])
     with account.refused("TargetGroupNotFound"):

@@ -113,7 +113,7 @@ def test_batches_tell_what_failed(sqs: Any, url: str) -> None:
     sqs.change_message_visibility_batch(QueueUrl=url, Entries=[{**h, "VisibilityTimeout": 5} for h in handles])
     assert len(sqs.delete_message_batch(QueueUrl=url, Entries=handles)["Successful"]) == 2
     for entries, code in (
-        ([], "EmptyBatchRequest"),
+        ([], "EmptyBatchRequest"),  # its text names the entry: "… one SendMessageBatchRequestEntry in the request."
         ([{"Id": "a", "MessageBody": "1"}] * 2, "BatchEntryIdsNotDistinct"),
         ([{"Id": str(i), "MessageBody": "1"} for i in range(11)], "TooManyEntriesInBatchRequest"),
         ([{"Id": "a b", "MessageBody": "1"}], "InvalidBatchEntryId"),

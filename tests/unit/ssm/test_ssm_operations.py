@@ -27,6 +27,19 @@ def code_of(call: Any, **parameters: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+@pytest.mark.parametrize("made", ["/top", "top"])
+@pytest.mark.parametrize("asked", ["/top", "top"])
+def test_at_the_top_level_a_leading_slash_makes_no_difference(ssm: Any, made: str, asked: str) -> None:
+    ssm.put_parameter(Name=made, Value="1", Type="String")
+    assert code_of(ssm.put_parameter, Name=asked, Value="2", Type="String") == "ParameterAlreadyExists"
+    assert ssm.get_parameter(Name=asked)["Parameter"]["Name"] == made
+    assert len(ssm.get_parameters(Names=[asked])["Parameters"]) == 1
+    ssm.add_tags_to_resource(ResourceType="Parameter", ResourceId=asked, Tags=[{"Key": "a", "Value": "b"}])
+    assert ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=made)["TagList"]
+    ssm.delete_parameter(Name=asked)
+    assert ssm.get_parameters(Names=[made])["InvalidParameters"] == [made]
+
+
 def test_a_parameter_through_its_life(ssm: Any) -> None:
     assert ssm.put_parameter(Name="/app/a", Value="1", Type="String")["Version"] == 1
     assert code_of(ssm.put_parameter, Name="/app/a", Value="2", Type="String") == "ParameterAlreadyExists"

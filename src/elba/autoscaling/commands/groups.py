@@ -85,6 +85,8 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
 
 def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> Answer:
     """Change what the request names; sizes pull desired capacity along unless it is given. Raises: ApiError."""
+    if find_group(tx, call, request["auto_scaling_group_name"]) is None:
+        raise faults.validation("AutoScalingGroup name not found - null")  # here alone AWS does not say which
     group = _require_living(tx, call, request)
     fields = settings.launch_fields(tx, call, request, required=False)
     fields |= settings.plain_fields(request)

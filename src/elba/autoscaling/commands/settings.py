@@ -110,11 +110,9 @@ def _mixed(view: View, call: Call, given: dict[str, Any]) -> dict[str, Any]:
     if wanted.get("spot_max_price"):
         distribution["spot_max_price"] = wanted["spot_max_price"]
     policy: dict[str, Any] = {
-        "launch_template": {"launch_template_specification": shown},
+        "launch_template": {"launch_template_specification": shown, "overrides": overrides},
         "instances_distribution": distribution,
     }
-    if overrides:
-        policy["launch_template"]["overrides"] = overrides
     return policy
 
 

@@ -144,7 +144,13 @@ def describe_target_health(view: View, call: Call, request: Request) -> Answer:
                 described.append(_described(view, group, target, health.of(target), with_anomalies))
             else:
                 missing = {"id": entry["id"], "port": port or None}
-                described.append({"target": missing, "target_health": NOT_REGISTERED})
+                described.append(
+                    {
+                        "target": missing,
+                        "health_check_port": _health_check_port(group, port),
+                        "target_health": NOT_REGISTERED,
+                    }
+                )
     else:
         described = [
             _described(view, group, target, health.of(target), with_anomalies)
@@ -153,17 +159,20 @@ def describe_target_health(view: View, call: Call, request: Request) -> Answer:
     return {"target_health_descriptions": described}
 
 
+def _health_check_port(group: TargetGroup, port: int) -> str:
+    return str(port) if group.health_check_port == "traffic-port" else group.health_check_port or ""
+
+
 def _described(
     view: View, group: TargetGroup, target: Target, state: Mapping[str, str], with_anomalies: bool
 ) -> dict[str, Any]:
-    port = str(target.port) if group.health_check_port == "traffic-port" else group.health_check_port
     described: dict[str, Any] = {
         "target": {
             "id": target.target_id,
             "port": target.port or None,
             "availability_zone": target.availability_zone or None,
         },
-        "health_check_port": port,
+        "health_check_port": _health_check_port(group, target.port),
         "target_health": {key: value for key, value in state.items() if value},
     }
     if with_anomalies and group.target_type in ("instance", "ip"):
