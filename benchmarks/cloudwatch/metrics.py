@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import random
 import resource
 import statistics
@@ -17,13 +18,14 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import psutil
 
 from elba.call import Call
 from elba.clock import RealClock
 from elba.cloudwatch.commands import put_metric_alarm
+from elba.cloudwatch.paging import encode_token
 from elba.cloudwatch.queries.data import get_metric_data
 from elba.cloudwatch.queries.metrics import get_metric_statistics, list_metrics
 from elba.cloudwatch.reconcilers import AlarmEvaluator
@@ -187,6 +189,61 @@ def queries(engine: SeriesEngine) -> None:
     show("ListMetrics, a page of 500", f"{latency(lambda: list_metrics(engine, call, {})):.2f} ms")
 
 
+ONE = {
+    "namespace": "AWS/ApplicationELB",
+    "metric_name": "TargetResponseTime",
+    "dimensions": [{"name": "LoadBalancer", "value": f"app/web/{7:016x}"}],
+}
+FIND_ONE = f"SEARCH('{{AWS/ApplicationELB,LoadBalancer}} \"app/web/{7:016x}\"', 'Sum', 60)"
+
+
+def more_metrics(metrics: int) -> None:
+    now = time.time()
+    call = Call(ACCOUNT, REGION, now, IdSource(1))
+    store = Store(MemoryEngine(), time.time)
+    times = {"start_time": now - 3600, "end_time": now, "period": 60}
+    engine = SeriesEngine(RealClock())
+    before, began = memory(), cpu()
+    for minute in range(60):
+        engine.put([point(metric, now - 60 * (59 - minute), (chance.random(),)) for metric in range(metrics)])
+    used = cpu() - began
+    show(f"{metrics:,} metrics, an hour each: memory", f"{(memory() - before) / 1e6:,.0f} MB")
+    show("  ingest, making the points included", f"{60 * metrics / used:,.0f}/CPU s")
+    hour = {**ONE, **times, "statistics": ["Average"]}
+    took = latency(partial(get_metric_statistics, engine, call, hour))
+    show("  GetMetricStatistics, an hour of minutes", f"{took:.2f} ms")
+    last = {"next_token": encode_token(metrics - 500)}
+    show("  ListMetrics, the last page", f"{latency(partial(list_metrics, engine, call, last), 10):.1f} ms")
+    search = {**times, "metric_data_queries": [{"id": "s", "expression": FIND_ONE}]}
+    took = latency(partial(get_metric_data, engine, store.view, call, search), 10)
+    show("  GetMetricData, SEARCH that finds one", f"{took:.1f} ms")
+
+
+def longer_history(minutes: int) -> None:
+    now = time.time()
+    call = Call(ACCOUNT, REGION, now, IdSource(1))
+    engine = SeriesEngine(RealClock())
+    before = memory()
+    for minute in range(minutes):
+        at = now - 60 * (minutes - 1 - minute)
+        engine.put([point(metric, at, (chance.random(),)) for metric in range(100)])
+    stored = 100 * minutes / 1e6
+    show(f"100 metrics of {minutes:,} minutes: memory", f"{(memory() - before) / 1e6 / stored:,.0f} MB/million")
+    day = {**ONE, "start_time": now - 86400, "end_time": now, "period": 300, "statistics": ["Average"]}
+    took = latency(partial(get_metric_statistics, engine, call, day), 20)
+    show("  GetMetricStatistics, a day by 300 s", f"{took:.2f} ms")
+
+
+def growth() -> None:
+    """The same with more metrics, and with longer histories; each in a process of its own, for memory's sake."""
+    work: list[tuple[Callable[[int], None], int]] = [(more_metrics, n) for n in (1_000, 10_000, 50_000)]
+    work += [(longer_history, n) for n in (1_000, 5_000, 20_000)]
+    for measure, size in work:
+        process = multiprocessing.get_context("spawn").Process(target=measure, args=(size,))
+        process.start()
+        process.join()
+
+
 async def alarms(engine: SeriesEngine) -> None:
     clock = RealClock()
     store = Store(MemoryEngine(), clock.now)
@@ -194,25 +251,29 @@ async def alarms(engine: SeriesEngine) -> None:
     ids = IdSource(1)
     call = Call(ACCOUNT, REGION, clock.now(), ids)
 
-    def put(tx: Transaction, i: int) -> None:
-        put_metric_alarm(
-            tx,
-            call,
-            {
-                "alarm_name": f"a{i}",
-                "namespace": "AWS/ApplicationELB",
-                "metric_name": "TargetResponseTime",
-                "dimensions": [{"name": "LoadBalancer", "value": f"app/web/{i % 1000:016x}"}],
-                "statistic": "Average",
-                "period": 60,
-                "evaluation_periods": 3,
-                "threshold": 2.0,
-                "comparison_operator": "GreaterThanThreshold",
-            },
-        )
+    rule = {"evaluation_periods": 3, "threshold": 2.0, "comparison_operator": "GreaterThanThreshold"}
 
-    for i in range(10_000):
-        await store.write(partial(put, i=i), "benchmark")
+    def metric(i: int) -> dict[str, Any]:
+        return {
+            "namespace": "AWS/ApplicationELB",
+            "metric_name": "TargetResponseTime",
+            "dimensions": [{"name": "LoadBalancer", "value": f"app/web/{i % 1000:016x}"}],
+        }
+
+    def put(tx: Transaction, i: int, kind: str) -> None:
+        if kind == "math":
+            stat = {"metric": metric(i), "period": 60, "stat": "Sum"}
+            other = {"metric": metric(i + 1), "period": 60, "stat": "Sum"}
+            queries = [
+                {"id": "m1", "metric_stat": stat, "return_data": False},
+                {"id": "m2", "metric_stat": other, "return_data": False},
+                {"id": "e", "expression": "100 * m1 / (m1 + m2 + 1000)"},
+            ]
+            put_metric_alarm(tx, call, {"alarm_name": f"{kind}{i}", "metrics": queries, **rule})
+            return
+        named = {"statistic": "Average"} if kind == "plain" else {"extended_statistic": "p99"}
+        put_metric_alarm(tx, call, {"alarm_name": f"{kind}{i}", "period": 60, **metric(i), **named, **rule})
+
     parts = Parts(
         store=store,
         clock=clock,
@@ -223,14 +284,24 @@ async def alarms(engine: SeriesEngine) -> None:
     )
     evaluator = AlarmEvaluator(parts)
     end = clock.now() // 60 * 60
-    for what in ("10,000 alarms' pass, all change to OK", "10,000 alarms' pass, nothing changes"):
-        began, wall = cpu(), time.perf_counter()
-        await evaluator.evaluate(end)
-        used = cpu() - began
-        show(what, f"{used * 1000:,.0f} ms CPU", f"{used / 60:.2%} of a core at one a minute")
-        show("  wall", f"{(time.perf_counter() - wall) * 1000:,.0f} ms")
-    states = {alarm.state_value for alarm in store.view.all(Alarm)}
-    assert states == {"OK"}, states
+    for kind, count in (("plain", 1_000), ("plain", 10_000), ("percentile", 1_000), ("math", 1_000)):
+        for i in range(count):
+            await store.write(partial(put, i=i, kind=kind), "benchmark")
+        for what in ("all change to OK", "nothing changes"):
+            began, wall = cpu(), time.perf_counter()
+            await evaluator.evaluate(end)
+            used = cpu() - began
+            name = f"{count:,} {kind} alarms' pass, {what}"
+            show(name, f"{used * 1000:,.0f} ms CPU", f"{used / 60:.2%} of a core at one a minute")
+            show("  wall", f"{(time.perf_counter() - wall) * 1000:,.0f} ms")
+        states = {alarm.state_value for alarm in store.view.all(Alarm)}
+        assert states == {"OK"}, states
+
+        def clear(tx: Transaction) -> None:
+            for alarm in tx.all(Alarm):
+                tx.delete(alarm)
+
+        await store.write(clear, "benchmark")
     await store.close()
 
 
@@ -240,6 +311,8 @@ def main() -> None:
     asyncio.run(ingest())
     queries(engine)
     asyncio.run(alarms(engine))
+    del engine
+    growth()
 
 
 if __name__ == "__main__":

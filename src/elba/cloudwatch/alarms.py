@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -36,6 +36,14 @@ class Point:
     samples: float = 1.0
     lower: float | None = None
     upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contributor:
+    """One of the series that an alarm on a query with GROUP BY watches: its labels, and its evaluation range."""
+
+    attributes: Mapping[str, str]
+    points: Sequence[Point | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +125,41 @@ def evaluate(alarm: Alarm, points: Sequence[Point | None], now: float, end: floa
     `points` is the evaluation range, oldest first, None where a period has no data; its newest period ends at `end`
     (None: that is not known, and periods without data have no time in the reason's data).
     """
-    periods = alarm.evaluation_periods
-    to_alarm = alarm.datapoints_to_alarm or periods
-    row = [None if p is None else breaches(alarm, p) for p in points]
-    state = decide(row, periods, to_alarm, treatment(alarm))
+    state = state_of(alarm, points)
     if state is None or state == alarm.state_value:
         return None
     if _too_few_samples(alarm, points):
         return None
     return Verdict(state, reason(alarm, points, state), reason_data(alarm, points, now, end))
+
+
+def state_of(alarm: Alarm, points: Sequence[Point | None]) -> str | None:
+    """The state that these points call for, or None to keep the present one."""
+    row = [None if p is None else breaches(alarm, p) for p in points]
+    periods = alarm.evaluation_periods
+    return decide(row, periods, alarm.datapoints_to_alarm or periods, treatment(alarm))
+
+
+def evaluate_contributors(
+    alarm: Alarm, contributors: Sequence[Contributor], now: float, end: float | None = None
+) -> Verdict | None:
+    """The same for an alarm on several series: ALARM if one of them is, else OK if one of them is.
+
+    Source: CloudWatch user guide, "Create alarms on Metrics Insights queries".
+    """
+    states = [(state_of(alarm, each.points), each.points) for each in contributors]
+    if not states:
+        return evaluate(alarm, [], now, end)
+    # A series that would keep its state keeps the alarm in ALARM; it does not keep it from OK otherwise.
+    order = (ALARM, None, OK) if alarm.state_value == ALARM else (ALARM, OK, None)
+    for wanted in (*order, INSUFFICIENT_DATA):
+        points = next((points for state, points in states if state == wanted), None)
+        if points is None:
+            continue
+        if wanted is None or wanted == alarm.state_value:
+            return None
+        return Verdict(wanted, reason(alarm, points, wanted), reason_data(alarm, points, now, end))
+    return None
 
 
 def _evaluated(alarm: Alarm, points: Sequence[Point | None]) -> list[Point]:

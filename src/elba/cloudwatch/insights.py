@@ -157,6 +157,8 @@ def _matches(selection: Selection, metric: Metric) -> bool:
     if metric.namespace != selection.namespace or metric.name != selection.metric_name:
         return False
     present = dict(metric.dimensions)
+    if selection.labels is not None and len(selection.labels) != len(present):
+        return False
     if selection.labels is not None and selection.labels != present.keys():
         return False
     if any(name not in present for name in selection.group_by):
@@ -164,8 +166,20 @@ def _matches(selection: Selection, metric: Metric) -> bool:
     return all(name in present and (present[name] == value) == equal for name, equal, value in selection.where)
 
 
+def is_grouped(source: str) -> bool:
+    """True for a query that gives a series for each value of a label. Raises: ExpressionError."""
+    return bool(parse_insights(source).group_by)
+
+
 def select(engine: SeriesEngine, owner: tuple[str, str], source: str, window: Window, period: int) -> list[TimeSeries]:
     """One series for each group. Raises: ExpressionError."""
+    return [series for _, series in select_groups(engine, owner, source, window, period)]
+
+
+def select_groups(
+    engine: SeriesEngine, owner: tuple[str, str], source: str, window: Window, period: int
+) -> list[tuple[dict[str, str], TimeSeries]]:
+    """The labels of each group, and its series. Raises: ExpressionError."""
     selection = parse_insights(source)
     groups: dict[tuple[str, ...], dict[int, Bucket]] = {}
     for metric in engine.metrics(*owner):
@@ -184,8 +198,9 @@ def select(engine: SeriesEngine, owner: tuple[str, str], source: str, window: Wi
     for values, buckets in groups.items():
         points = {t: v for t in sorted(buckets) if (v := statistic.of(buckets[t])) is not None}
         if points:
-            result.append(TimeSeries(points, " ".join(values) or selection.metric_name, period=period))
+            labels = dict(zip(selection.group_by, values, strict=True))
+            result.append((labels, TimeSeries(points, " ".join(values) or selection.metric_name, period=period)))
     if selection.order_by is not None:
         order, descending = _ORDERS[selection.order_by[0]], selection.order_by[1]
-        result.sort(key=lambda series: order(list(series.values.values())), reverse=descending)
+        result.sort(key=lambda group: order(list(group[1].values.values())), reverse=descending)
     return result[: selection.limit]

@@ -10,7 +10,8 @@ from elba.call import Answer, Request
 from elba.cloudwatch import commands
 from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.ingest import parse_metric_data
-from elba.cloudwatch.queries import alarms, dashboards, data, detectors, insight_rules, metrics, streams
+from elba.cloudwatch.queries import alarms, contributors, dashboards, data, detectors, insight_rules, metrics, streams
+from elba.cloudwatch.schedule import publication_lag
 from elba.cloudwatch.series import SeriesEngine
 from elba.context import Context
 
@@ -56,6 +57,11 @@ async def describe_alarms_for_metric(ctx: Context, request: Request) -> Answer:
 
 async def describe_alarm_history(ctx: Context, request: Request) -> Answer:
     return alarms.describe_alarm_history(ctx.view, ctx.call, request)
+
+
+async def describe_alarm_contributors(ctx: Context, request: Request) -> Answer:
+    lag = publication_lag(ctx.ports.settings, ctx.clock)
+    return contributors.describe_alarm_contributors(_engine(ctx), ctx.view, ctx.call, request, lag)
 
 
 async def delete_alarms(ctx: Context, request: Request) -> Answer:

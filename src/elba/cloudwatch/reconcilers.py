@@ -11,7 +11,15 @@ from functools import partial
 
 from elba.call import Call
 from elba.cloudwatch import commands
-from elba.cloudwatch.alarms import Verdict, evaluate, period_of, reason_data, window_end
+from elba.cloudwatch.alarms import (
+    Point,
+    Verdict,
+    evaluate,
+    evaluate_contributors,
+    period_of,
+    reason_data,
+    window_end,
+)
 from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.commands.composites import child_names
 from elba.cloudwatch.commands.transitions import actions_of, service_of
@@ -20,7 +28,7 @@ from elba.cloudwatch.resources import Alarm, AlarmAction, AlarmHistoryItem, Comp
 from elba.cloudwatch.schedule import MINUTE, publication_lag
 from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.streaming.streamer import MetricStreamer
-from elba.cloudwatch.watching import Watch
+from elba.cloudwatch.watching import Watch, grouped_query
 from elba.ec2 import commands as ec2
 from elba.errors import ApiError
 from elba.parts import Parts
@@ -126,9 +134,13 @@ class AlarmEvaluator:
 
     def _judge(self, alarm: Alarm, end: float, repeat: bool, pending: set[tuple[str, str]]) -> _Outcome | None:
         now = self._parts.clock.now()
-        points = self._watch.points(alarm, end)
         newest = window_end(alarm, end)
-        verdict = evaluate(alarm, points, now, newest)
+        points: Sequence[Point | None] = ()
+        if grouped_query(alarm) is not None:
+            verdict = evaluate_contributors(alarm, self._watch.contributors(alarm, end), now, newest)
+        else:
+            points = self._watch.points(alarm, end)
+            verdict = evaluate(alarm, points, now, newest)
         if verdict is not None:
             return _Outcome(alarm, verdict)
         if not repeat or not alarm.actions_enabled or now - alarm.state_transitioned < REPEAT_LEAST_SECONDS:

@@ -80,11 +80,15 @@ class _Parser:
                 raise ExpressionError("The search is empty")
             return terms
         namespace, names = schema
+        wanted = sorted(names)
 
         def matches(metric: Metric) -> bool:
+            # Dimensions are in order of their names. A search may look at every metric there is: no sets, no copies.
+            _, _, own, _, dimensions = metric.identity
             return (
-                metric.namespace == namespace
-                and {name for name, _ in metric.dimensions} == names
+                own == namespace
+                and len(dimensions) == len(wanted)
+                and [pair[0] for pair in dimensions] == wanted
                 and (terms is None or terms(metric))
             )
 
@@ -161,7 +165,15 @@ def _term(token: _Token, scope: str | None) -> Matcher:
         return _everything(metric) if scope is None else _property(metric, scope)
 
     if token.kind == "quoted":
-        return lambda metric: token.text in texts(metric)
+        whole = token.text
+        if scope is not None:
+            return lambda metric: whole in _property(metric, scope)
+
+        def anywhere(metric: Metric) -> bool:
+            _, _, namespace, name, dimensions = metric.identity
+            return whole in (namespace, name) or any(whole in pair for pair in dimensions)
+
+        return anywhere
     wanted = token.text.lower()
     return lambda metric: any(wanted in _parts(text) for text in texts(metric))
 

@@ -6,17 +6,27 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from elba.cloudwatch.alarms import EXTRA_PERIODS, Point, period_of, window_end
+from elba.cloudwatch.alarms import EXTRA_PERIODS, Contributor, Point, period_of, window_end
 from elba.cloudwatch.anomaly import Bands
 from elba.cloudwatch.expressions.parser import ExpressionError
 from elba.cloudwatch.expressions.queries import QuerySet, dimensions_of
 from elba.cloudwatch.expressions.values import TimeSeries, Window
+from elba.cloudwatch.insights import is_grouped, is_insights, select_groups
 from elba.cloudwatch.journal import Identity
 from elba.cloudwatch.metric import Metric, Series
 from elba.cloudwatch.resources import Alarm
 from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import Statistic, parse_statistic
 from elba.resource import Key
+
+
+def grouped_query(alarm: Alarm) -> str | None:
+    """The Metrics Insights query with GROUP BY that the alarm watches; None if it watches one series."""
+    for query in alarm.metrics:
+        expression = query.get("expression") or ""
+        if _returns(query) and is_insights(expression) and is_grouped(expression):
+            return str(expression)
+    return None
 
 
 class Watch:
@@ -42,6 +52,24 @@ class Watch:
             known = self._known[alarm.key] = (alarm, _identity(alarm), _statistic(alarm))
         metric = self._engine.find(*known[1])
         return [] if metric is None else _range(metric, known[2], alarm.unit, window, period)
+
+    def contributors(self, alarm: Alarm, end: float) -> list[Contributor]:
+        """The evaluation range of each series of an alarm on a query with GROUP BY, up to `end`."""
+        period = period_of(alarm)
+        end = window_end(alarm, end)
+        window = Window(end - (alarm.evaluation_periods + EXTRA_PERIODS) * period, end, end)
+        expression = grouped_query(alarm) or ""
+        found = select_groups(self._engine, (alarm.account, alarm.region), expression, window, period)
+        return [
+            Contributor(
+                attributes,
+                [
+                    None if (value := series.values.get(time)) is None else Point(time, value)
+                    for time in window.grid(period)
+                ],
+            )
+            for attributes, series in found
+        ]
 
     def forget_all_but(self, alarms: Sequence[Alarm]) -> None:
         if len(self._known) > 2 * len(alarms) + 100:

@@ -529,3 +529,40 @@ def test_stop_action_on_an_instance_that_is_gone_fails_in_history() -> None:
         assert summary.startswith(f"Failed to execute action {arn}. Received error:")
     finally:
         bench.close()
+
+
+def test_an_alarm_on_a_grouped_query_is_in_alarm_while_one_of_its_series_is(bench: Bench) -> None:
+    query = 'SELECT MAX(load) FROM "N" GROUP BY host'
+    bench.run(
+        api.put_metric_alarm,
+        alarm_name="hosts",
+        metrics=[{"id": "q", "expression": query, "period": 60}],
+        evaluation_periods=2,
+        threshold=5.0,
+        comparison_operator="GreaterThanThreshold",
+    )
+
+    def minute(**loads: float) -> str:
+        for host, load in loads.items():
+            bench.put(load, name="load", dims={"host": host})
+        bench.advance(60)
+        return str(alarm(bench, "hosts")["state_value"])
+
+    def contributors() -> list[dict[str, str]]:
+        found = bench.run(api.describe_alarm_contributors, alarm_name="hosts")["alarm_contributors"]
+        return [each["contributor_attributes"] for each in found]
+
+    bench.advance(LAG + 1)
+    assert minute(a=1.0, b=9.0) == "OK" and contributors() == []
+    # Each series for itself: two hosts over the threshold once are not one that is so twice.
+    assert minute(a=9.0, b=1.0) == "OK"
+    assert minute(a=9.0, b=1.0) == "ALARM"
+    assert contributors() == [{"host": "a"}]
+    assert alarm(bench, "hosts")["state_reason"].startswith("Threshold Crossed: 2 datapoints [9.0 (")
+    assert minute(a=1.0, b=1.0) == "OK" and contributors() == []
+    for _ in range(4):
+        minute()
+    assert alarm(bench, "hosts")["state_value"] == "INSUFFICIENT_DATA"
+    with pytest.raises(ApiError) as caught:
+        bench.run(api.describe_alarm_contributors, alarm_name="nobody")
+    assert caught.value.code == "ResourceNotFoundException"

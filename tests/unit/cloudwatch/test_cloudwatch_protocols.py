@@ -83,6 +83,8 @@ def story(world: World, watch: Any) -> list[tuple[str, Any]]:
     call("describe_alarms_for_metric", Namespace="N", MetricName="m", Dimensions=[{"Name": "d", "Value": "1"}])
     call("describe_alarm_history", AlarmName="a", ScanBy="TimestampAscending")
     call("describe_alarm_history", NextToken="?")
+    call("describe_alarm_contributors", AlarmName="a")
+    call("describe_alarm_contributors", AlarmName="none")
     call("disable_alarm_actions", AlarmNames=["a"])
     call("enable_alarm_actions", AlarmNames=["a"])
     call("tag_resource", ResourceARN=f"{HERE}:alarm:a", Tags=[{"Key": "x", "Value": ""}])
@@ -170,6 +172,7 @@ def test_all_operations_agree_in_all_protocols(monkeypatch: pytest.MonkeyPatch) 
         ("set_alarm_state", 404),
         ("describe_alarms", 400),
         ("describe_alarm_history", 400),
+        ("describe_alarm_contributors", 404),
         ("tag_resource", 404),
         ("delete_alarms", 404),
         ("put_dashboard", 400),

@@ -211,7 +211,7 @@ class _AtPeriod:
         found = [
             metric
             for metric in q.engine.metrics(q.account, q.region)
-            if metric.newest >= q.now - RECENT_SECONDS and matches(metric)
+            if matches(metric) and metric.newest >= q.now - RECENT_SECONDS
         ][:FOUND_MOST]
         result: list[TimeSeries] = []
         for metric in found:

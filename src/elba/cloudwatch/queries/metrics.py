@@ -44,11 +44,11 @@ def list_metrics(engine: SeriesEngine, call: Call, request: Request) -> Answer:
     found: list[Metric] = []
     token: str | None = None
     for metric in engine.metrics(call.account, call.region):
-        if metric.number <= after or metric.newest < since:
+        if metric.number <= after:
             continue
         if namespace not in (None, metric.namespace) or name not in (None, metric.name):
             continue
-        if filters and not _passes(metric, filters):
+        if (filters and not _passes(metric, filters)) or metric.newest < since:
             continue
         if len(found) == METRICS_PER_PAGE:
             token = encode_token(found[-1].number)
