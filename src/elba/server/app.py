@@ -91,7 +91,10 @@ class App:
     def _refuse(self, exchange: Exchange, error: ApiError) -> HttpResponse:
         service = None if exchange.served is None else exchange.served.wire
         version = "1.1" if exchange.envelope is None else exchange.envelope.json_version
-        return render_error(error, exchange.protocol, service, exchange.request_id, version)
+        response = render_error(error, exchange.protocol, service, exchange.request_id, version)
+        if exchange.http.method == "HEAD":
+            response.body = b""
+        return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -107,7 +110,8 @@ class App:
         else:
             response = await self.handle(request)
         headers = [(k.encode("latin-1"), v.encode("latin-1", "replace")) for k, v in response.headers.items()]
-        headers.append((b"content-length", str(len(response.body)).encode()))
+        if not any(name.lower() == b"content-length" for name, _ in headers):
+            headers.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
         return None

@@ -8,7 +8,7 @@ from elba.errors import ApiError
 from elba.server.exchange import Exchange, Runtime
 from elba.server.services import GLOBAL_REGION
 from elba.store.interface import Transaction
-from elba.wire import EC2, REST_JSON, HttpResponse
+from elba.wire import EC2, REST_JSON, REST_XML, HttpResponse
 
 
 async def find_operation(exchange: Exchange) -> None:
@@ -19,7 +19,7 @@ async def find_operation(exchange: Exchange) -> None:
     envelope, served = exchange.envelope, exchange.served
     assert envelope is not None and served is not None
     name = envelope.operation
-    if exchange.protocol == REST_JSON:
+    if exchange.protocol in (REST_JSON, REST_XML):
         name = served.wire.route(envelope)
     elif not name:
         raise ApiError("MissingAction", "The request must contain the parameter Action")

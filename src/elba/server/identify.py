@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from elba.errors import ApiError
 from elba.server.exchange import Exchange
 from elba.server.services import Served
-from elba.wire import CBOR, JSON, QUERY, REST_JSON, Envelope, detect
+from elba.wire import CBOR, JSON, QUERY, REST_JSON, REST_XML, Envelope, detect, rest_xml
 from elba.wire.sigv4 import read_scope
 
 
@@ -20,6 +20,10 @@ async def identify(exchange: Exchange) -> None:
     _key, exchange.scope_region, signing_name = read_scope(exchange.http)
     served = exchange.runtime.served
     named = [s for s in served if s.signing_name == signing_name]
+    if len(named) == 1 and named[0].wire.protocols == (REST_XML,):
+        exchange.served, exchange.protocol = named[0], REST_XML
+        exchange.envelope = rest_xml(exchange.http, bucket_in_host(exchange.http.headers.get("host", "")))
+        return
     if len(named) == 1:
         exchange.served = named[0]
         exchange.protocol = _protocol_hint(exchange, named[0])
@@ -37,6 +41,15 @@ async def identify(exchange: Exchange) -> None:
         exchange.protocol = found.wire.query_protocol()
     if exchange.protocol not in found.wire.protocols:
         raise ApiError("InvalidAction", f"{found.title} does not speak {exchange.protocol}.")
+
+
+def bucket_in_host(host: str) -> str:
+    """The bucket that a virtual host names: `logs.s3.us-east-1.amazonaws.com`, `logs.localhost`; or ""."""
+    name = host.rpartition(":")[0] if ":" in host else host
+    if (at := name.find(".s3.")) > 0:
+        return name[:at]
+    bucket, found, rest = name.rpartition(".localhost")
+    return bucket if found and not rest and bucket != "s3" and not bucket.startswith("s3.") else ""
 
 
 def _protocol_hint(exchange: Exchange, served: Served) -> str:

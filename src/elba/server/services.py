@@ -107,6 +107,36 @@ _SQS = Style(
     },
 )
 _SECONDS = Style(milliseconds=False)
+_S3 = Style(
+    validation_code="InvalidArgument",
+    root_names={
+        "ListBuckets": "ListAllMyBucketsResult",
+        "ListObjects": "ListBucketResult",
+        "ListObjectsV2": "ListBucketResult",
+        "ListObjectVersions": "ListVersionsResult",
+        "ListMultipartUploads": "ListMultipartUploadsResult",
+        "ListParts": "ListPartsResult",
+        "CreateMultipartUpload": "InitiateMultipartUploadResult",
+        "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+        "DeleteObjects": "DeleteResult",
+        "GetBucketAcl": "AccessControlPolicy",
+        "GetObjectAcl": "AccessControlPolicy",
+        "GetBucketTagging": "Tagging",
+        "GetObjectTagging": "Tagging",
+        "GetObjectAttributes": "GetObjectAttributesResponse",
+        "GetBucketVersioning": "VersioningConfiguration",
+        "GetBucketCors": "CORSConfiguration",
+        "GetBucketWebsite": "WebsiteConfiguration",
+        "GetBucketLifecycleConfiguration": "LifecycleConfiguration",
+        "GetBucketLogging": "BucketLoggingStatus",
+        "GetBucketNotificationConfiguration": "NotificationConfiguration",
+        "GetBucketRequestPayment": "RequestPaymentConfiguration",
+        "GetBucketAccelerateConfiguration": "AccelerateConfiguration",
+        "GetBucketLocation": "LocationConstraint",
+    },
+    # The model lacks log-delivery-write; regions are more than it knows.
+    unchecked_enums=frozenset({"BucketLocationConstraint", "BucketCannedACL"}),
+)
 
 SERVED: tuple[Served, ...] = (
     Served(Service("ec2", _EC2), "elba.ec2.operations", "ec2", "2016-11-15", title="EC2"),
@@ -153,6 +183,7 @@ SERVED: tuple[Served, ...] = (
     Served(Service("sns"), "elba.sns.operations", "sns", "2010-03-31", title="SNS"),
     Served(Service("sqs", _SQS), "elba.sqs.operations", "sqs", "2012-11-05", "AmazonSQS", title="SQS"),
     Served(Service("lambda", _JSON), "elba.lambda_.operations", "lambda", "2015-03-31", title="Lambda"),
+    Served(Service("s3", _S3), "elba.s3.operations", "s3", "2006-03-01", region="any", title="S3"),
 )
 
 FIRST_USE_HOOKS = ("elba.ec2.defaults:ensure_defaults",)

@@ -16,6 +16,7 @@ RESOURCE_MODULES = (
     "elba.elbv2.resources",
     "elba.iam.resources",
     "elba.lambda_.resources",
+    "elba.s3.resources",
     "elba.sns.resources",
     "elba.sqs.resources",
     "elba.ssm.resources",

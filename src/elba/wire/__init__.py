@@ -10,16 +10,17 @@ call costs what its own members cost, not what the model holds.
     model.py      services, operations, error shapes: what is known of a model, compiled lazily
     envelope.py   which protocol a request speaks and which operation it names
     query.py      query and EC2 query requests      objects.py   JSON and CBOR requests and answers
-    xml.py        query and EC2 query answers       rest.py      REST-JSON: URI, headers, payload
+    xml.py        query and EC2 query answers       rest.py      REST: URI, headers, payload
+    xml_body.py   REST-XML bodies
     constraints.py  the model's constraints, in AWS's wording
     faults.py     errors in each protocol's form    sigv4.py     signatures
 """
 
-from elba.wire.envelope import Envelope, detect
+from elba.wire.envelope import Envelope, detect, rest_xml
 from elba.wire.faults import render_error
 from elba.wire.http import HttpRequest, HttpResponse
 from elba.wire.model import Operation, Service
-from elba.wire.style import CBOR, EC2, JSON, QUERY, REST_JSON, AnswerError, Malformed, Style
+from elba.wire.style import CBOR, EC2, JSON, QUERY, REST_JSON, REST_XML, AnswerError, Malformed, Style
 
 __all__ = [
     "CBOR",
@@ -27,6 +28,7 @@ __all__ = [
     "JSON",
     "QUERY",
     "REST_JSON",
+    "REST_XML",
     "AnswerError",
     "Envelope",
     "HttpRequest",
@@ -37,4 +39,5 @@ __all__ = [
     "Style",
     "detect",
     "render_error",
+    "rest_xml",
 ]

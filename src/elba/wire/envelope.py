@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote_plus
 
 from elba.errors import ApiError
 from elba.wire.http import HttpRequest
-from elba.wire.style import CBOR, JSON, QUERY, REST_JSON
+from elba.wire.style import CBOR, JSON, QUERY, REST_JSON, REST_XML
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Largest body, as sent and after decompression; AWS's query services take far less."""
@@ -68,6 +68,44 @@ def detect(request: HttpRequest) -> Envelope:
         elif name == "Version":
             envelope.version = value
     return envelope
+
+
+def rest_xml(request: HttpRequest, bucket: str = "") -> Envelope:
+    """The envelope of a REST-XML request; `bucket` (from the host name) goes before its path.
+
+    The body stays as it is, but for the chunks in which signed clients may send it: a `Content-Encoding` belongs to
+    the object. Raises: ApiError for a query string or chunks that cannot be read.
+    """
+    body = request.body
+    if request.headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):
+        body = _unchunk(body)
+    try:
+        form = _parse_form(request.query) if request.query else []
+    except UnicodeDecodeError:
+        raise ApiError("InvalidURI", "Couldn't parse the specified URI.", 400) from None
+    if bucket:
+        request = replace(request, path=f"/{bucket}{request.path or '/'}")
+    return Envelope(request, REST_XML, body, form=form)
+
+
+def _unchunk(body: bytes) -> bytes:
+    """The content of an `aws-chunked` body: `size[;chunk-signature=…]`, a chunk, and at the end trailing headers."""
+    parts: list[bytes] = []
+    position = 0
+    while True:
+        end = body.find(b"\r\n", position)
+        if end < 0:
+            raise ApiError("IncompleteBody", "The request body terminated unexpectedly.", 400)
+        try:
+            size = int(body[position:end].partition(b";")[0], 16)
+        except ValueError:
+            raise ApiError("InvalidChunkSizeError", "The chunk size is not a hexadecimal number.", 403) from None
+        if size == 0:
+            return b"".join(parts)
+        start, position = end + 2, end + 2 + size + 2
+        if position > len(body):
+            raise ApiError("IncompleteBody", "The request body terminated unexpectedly.", 400)
+        parts.append(body[start : start + size])
 
 
 def is_form(request: HttpRequest) -> bool:

@@ -23,8 +23,9 @@ from elba.wire.objects import (
 )
 from elba.wire.query import compile_query
 from elba.wire.rest import Route, compile_rest_answer, compile_rest_request
-from elba.wire.style import CBOR, EC2, QUERY, REST_JSON, AnswerError, Malformed, Style
+from elba.wire.style import CBOR, EC2, QUERY, REST_JSON, REST_XML, AnswerError, Malformed, Style
 from elba.wire.xml import compile_xml, escape
+from elba.wire.xml_body import compile_xml_body
 
 Parse = Callable[[Envelope], dict[str, Any]]
 Write = Callable[[Mapping[str, Any], str, str], HttpResponse]
@@ -111,16 +112,32 @@ class Service:
     def routes(self) -> list[Route]:
         """REST operations, the most literal URI first."""
         routes = [
-            Route(name, each["http"]["method"], each["http"]["requestUri"])
+            Route(name, each["http"]["method"], each["http"]["requestUri"], *self._needed(each))
             for name, each in self.raw["operations"].items()
+            # S3 has successors of its deprecated operations under the same URIs.
+            if not (each.get("deprecated") and self.protocols == (REST_XML,))
         ]
-        return sorted(routes, key=lambda route: (-len(route.flags), -route.literals))
+        return sorted(routes, key=lambda r: (-len(r.flags) - len(r.queries) - len(r.headers), -r.literals))
+
+    def _needed(self, operation: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """The query parameters and headers (lower case) that an operation requires; only REST-XML tells by them."""
+        if self.protocols != (REST_XML,) or "input" not in operation:
+            return [], []
+        shape = self.raw["shapes"][operation["input"]["shape"]]
+        found: dict[str, list[str]] = {"querystring": [], "header": []}
+        for name in shape.get("required", ()):
+            member = shape["members"][name]
+            if (location := member.get("location")) in found:
+                found[location].append(member.get("locationName", name))
+        return found["querystring"], [name.lower() for name in found["header"]]
 
     def route(self, envelope: Envelope) -> str:
         """Name of the REST operation that an envelope's method and path name; empty if none."""
         request = envelope.request
         for route in self.routes:
-            if route.match(request.method, request.path, envelope.form) is not None:
+            if route.match(request.method, request.path, envelope.form) is None:
+                continue
+            if route.has_needed(envelope.form, request.headers):
                 return route.name
         return ""
 
@@ -218,9 +235,9 @@ class Operation:
         if protocol in (QUERY, EC2):
             from_tree = compile_query(shape, protocol, self.service.style)
             return lambda envelope: from_tree(tree(envelope.form))
-        if protocol == REST_JSON:
+        if protocol in (REST_JSON, REST_XML):
             http = self.model.http
-            return compile_rest_request(shape, Route(self.name, http["method"], http["requestUri"]))
+            return compile_rest_request(shape, Route(self.name, http["method"], http["requestUri"]), protocol)
         decode = compile_decoder(shape, protocol)
         loads = loads_cbor if protocol == CBOR else loads_json
         return lambda envelope: decode(loads(envelope.body))
@@ -233,6 +250,23 @@ class Operation:
             status = self.model.http.get("responseCode", 200)
             to_response = compile_rest_answer(shape, status)
             return lambda answer, _id, _version: to_response(answer)
+        if protocol == REST_XML:
+            style, root = self.service.style, self.service.style.root_names.get(self.name, f"{self.name}Result")
+            namespace = self.service.namespace
+
+            def xml_of(of: Any, tag: str) -> Callable[[Any], bytes]:
+                return compile_xml_body(of, tag or root, namespace, style)
+
+            write_rest = compile_rest_answer(shape, self.model.http.get("responseCode", 200), xml_of)
+
+            def write_rest_xml(answer: Mapping[str, Any], _id: str, _version: str) -> HttpResponse:
+                response = write_rest(answer)
+                response.headers["x-amz-request-id"] = _id
+                if answer.get("content_range"):
+                    response.status = 206
+                return response
+
+            return write_rest_xml
         encode = None if shape is None else compile_encoder(shape, protocol)
         if protocol == CBOR:
 

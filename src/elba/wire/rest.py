@@ -1,10 +1,10 @@
-"""REST-JSON: members in the URI, the query string, headers and the payload."""
+"""REST-JSON and REST-XML: members in the URI, the query string, headers and the payload."""
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,8 +22,9 @@ from elba.wire.objects import (
     moment,
     number,
 )
-from elba.wire.style import REST_JSON, AnswerError, Malformed
+from elba.wire.style import REST_JSON, REST_XML, AnswerError, Malformed
 from elba.wire.timestamps import format_iso8601, format_rfc822
+from elba.wire.xml_body import compile_xml_decoder
 
 _LABEL = re.compile(r"\{([^}+]+)(\+?)\}")
 
@@ -31,9 +32,14 @@ _LABEL = re.compile(r"\{([^}+]+)(\+?)\}")
 class Route:
     """One operation's method and URI pattern. `+` labels take slashes too."""
 
-    def __init__(self, name: str, method: str, uri: str) -> None:
+    def __init__(
+        self, name: str, method: str, uri: str, queries: Sequence[str] = (), headers: Sequence[str] = ()
+    ) -> None:
         path, _, query = uri.partition("?")
         self.name = name
+        self.queries = queries
+        self.headers = headers
+        """Parameters and headers without which a request is for another operation of the same URI."""
         self.method = method
         self.flags = [pair.partition("=")[0::2] for pair in query.split("&") if pair]
         self.literals = len(_LABEL.sub("", path))
@@ -43,6 +49,10 @@ class Route:
             pattern += f"(?P<{_group(label.group(1))}>{'.+' if label.group(2) else '[^/]+'})"
             position = label.end()
         self.pattern = re.compile(pattern + re.escape(path[position:]).removesuffix("/") + "/?")
+
+    def has_needed(self, form: list[tuple[str, str]], headers: Mapping[str, str]) -> bool:
+        """Whether the request has what tells this operation from others of the same method and URI."""
+        return all(any(n == name for n, _ in form) for name in self.queries) and all(h in headers for h in self.headers)
 
     def match(self, method: str, path: str, form: list[tuple[str, str]]) -> dict[str, str] | None:
         """The labels' values (still by label group), or None."""
@@ -59,7 +69,7 @@ def _group(label: str) -> str:
     return "L_" + re.sub(r"\W", "_", label)
 
 
-def compile_rest_request(shape: Any, route: Route) -> Callable[[Envelope], dict[str, Any]]:
+def compile_rest_request(shape: Any, route: Route, protocol: str = REST_JSON) -> Callable[[Envelope], dict[str, Any]]:
     """A function from an envelope to the request's dict. Raises (when called): Malformed."""
     labels: list[tuple[str, str, Callable[[str], Any]]] = []
     queries: list[tuple[str, str, bool, Callable[[str], Any]]] = []
@@ -85,7 +95,9 @@ def compile_rest_request(shape: Any, route: Route) -> Callable[[Envelope], dict[
     payload_shape = None if payload is None else shape.members[payload]
     raw_kind = "" if payload_shape is None else str(payload_shape.type_name)
     raw = raw_kind in ("blob", "string")
-    decode = None if raw else compile_decoder(shape if has_body else payload_shape, REST_JSON)
+    decode: Callable[[bytes], Any] | None = None
+    if not raw:
+        decode = _body_decoder(shape if has_body else payload_shape, protocol)
     located = {xform_name(n) for n, m in shape.members.items() if m.serialization.get("location")}
 
     def parse(envelope: Envelope) -> dict[str, Any]:
@@ -93,13 +105,13 @@ def compile_rest_request(shape: Any, route: Route) -> Callable[[Envelope], dict[
         result: dict[str, Any] = {}
         if payload is None:
             assert decode is not None
-            body = decode(loads_json(envelope.body))
+            body = decode(envelope.body)
             result.update((k, v) for k, v in body.items() if k not in located)
         elif raw:
             if envelope.body:
                 result[xform_name(payload)] = envelope.body.decode() if raw_kind == "string" else envelope.body
         elif envelope.body and decode is not None:
-            result[xform_name(payload)] = decode(loads_json(envelope.body))
+            result[xform_name(payload)] = decode(envelope.body)
         if labels:
             values = route.match(request.method, request.path, envelope.form) or {}
             for group, python_name, convert in labels:
@@ -129,6 +141,13 @@ def compile_rest_request(shape: Any, route: Route) -> Callable[[Envelope], dict[
         return result
 
     return parse
+
+
+def _body_decoder(shape: Any, protocol: str) -> Callable[[bytes], Any]:
+    if protocol == REST_XML:
+        return compile_xml_decoder(shape)
+    decode = compile_decoder(shape, protocol)
+    return lambda body: decode(loads_json(body))
 
 
 def _from_text(shape: Any, time_form: str) -> Callable[[str], Any]:
@@ -165,8 +184,13 @@ def _from_text(shape: Any, time_form: str) -> Callable[[str], Any]:
     return lambda text: text
 
 
-def compile_rest_answer(shape: Any, status: int) -> Callable[[Any], HttpResponse]:
-    """A function from an answer to the response, without its request id. Raises (when called): AnswerError."""
+def compile_rest_answer(
+    shape: Any, status: int, encode_xml: Callable[[Any, str], Callable[[Any], bytes]] | None = None
+) -> Callable[[Any], HttpResponse]:
+    """A function from an answer to the response, without its request id. Raises (when called): AnswerError.
+
+    `encode_xml` makes the writer of a REST-XML body for (shape, root element), "" being the operation's own.
+    """
     if shape is None:
         return lambda _answer: HttpResponse(status, {})
     headers: dict[str, tuple[str, str]] = {}
@@ -188,11 +212,17 @@ def compile_rest_answer(shape: Any, status: int) -> Callable[[Any], HttpResponse
     payload = shape.serialization.get("payload")
     payload_shape = None if payload is None else shape.members[payload]
     raw = payload_shape is not None and payload_shape.type_name in ("blob", "string")
-    encode = None
-    if payload is None:
-        encode = compile_encoder(shape, REST_JSON, frozenset(located))
-    elif not raw:
-        encode = compile_encoder(payload_shape, REST_JSON)
+    to_bytes: Callable[[Any], bytes] | None = None
+    if encode_xml is not None:
+        if payload is None:
+            to_bytes = encode_xml(shape, "") if len(located) < len(shape.members) else None
+        elif payload_shape is not None and not raw:
+            to_bytes = encode_xml(payload_shape, payload_shape.serialization.get("name", payload_shape.name))
+    elif payload is None or not raw:
+        encode = compile_encoder(shape, REST_JSON, frozenset(located)) if payload is None else None
+        encode = encode or compile_encoder(payload_shape, REST_JSON)
+        to_bytes = _json_bytes(encode)
+    content_type = "application/json" if encode_xml is None else "application/xml"
     payload_name = "" if payload is None else xform_name(payload)
 
     def write(answer: Any) -> HttpResponse:
@@ -213,19 +243,23 @@ def compile_rest_answer(shape: Any, status: int) -> Callable[[Any], HttpResponse
             else:
                 raise AnswerError(f"{shape.name} has no member {key}")
         if payload is None:
-            assert encode is not None
-            response.body = dumps_json(encode(body))
-            response.headers["Content-Type"] = "application/json"
+            if to_bytes is not None:
+                response.body = to_bytes(body)
+                response.headers["Content-Type"] = content_type
         elif payload_name in body:
             content = body[payload_name]
-            if encode is None:
+            if to_bytes is None:
                 response.body = content.encode() if isinstance(content, str) else bytes(content)
             else:
-                response.body = dumps_json(encode(content))
-                response.headers["Content-Type"] = "application/json"
+                response.body = to_bytes(content)
+                response.headers["Content-Type"] = content_type
         return response
 
     return write
+
+
+def _json_bytes(encode: Callable[[Any], Any]) -> Callable[[Any], bytes]:
+    return lambda value: dumps_json(encode(value))
 
 
 def _header_text(value: Any, kind: str) -> str:

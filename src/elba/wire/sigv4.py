@@ -262,7 +262,9 @@ def _span(seconds: int) -> str:
 
 def _sign(authorization: Authorization, request: HttpRequest, query: str, secret: str, stamp: str) -> str:
     scope = f"{authorization.date}/{authorization.region}/{authorization.service}/{authorization.terminator}"
-    canonical = _canonical_request(request, query, authorization.signed_headers, authorization.expires is not None)
+    canonical = _canonical_request(
+        request, query, authorization.signed_headers, authorization.expires is not None, authorization.service == "s3"
+    )
     to_sign = f"{ALGORITHM}\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = _signing_key(
         secret, authorization.date, authorization.region, authorization.service, authorization.terminator
@@ -278,19 +280,24 @@ def _signing_key(secret: str, date: str, region: str, service: str, terminator: 
     return key
 
 
-def _canonical_request(request: HttpRequest, query: str, signed_headers: tuple[str, ...], presigned: bool) -> str:
-    """The text whose hash is signed. Paths are encoded twice, as by all services but S3."""
+def _canonical_request(
+    request: HttpRequest, query: str, signed_headers: tuple[str, ...], presigned: bool, s3: bool = False
+) -> str:
+    """The text whose hash is signed. Paths are encoded twice, but for S3, whose bodies may also come unsigned or in
+    chunks (of which only the first signature is checked)."""
     headers = request.headers
     lines = [f"{name}:{_SPACES.sub(' ', headers.get(name, '').strip())}" for name in sorted(signed_headers)]
     payload = headers.get("x-amz-content-sha256", "")
     digest = hashlib.sha256(request.body).hexdigest()
     if not payload or presigned or (payload != "UNSIGNED-PAYLOAD" and payload != digest):
         # A wrong hash in the header gives a wrong canonical request, and so a wrong signature.
-        payload = digest
+        payload = payload if s3 and payload.startswith("STREAMING-") else digest
+    if s3 and presigned:
+        payload = headers.get("x-amz-content-sha256") or "UNSIGNED-PAYLOAD"
     return "\n".join(
         (
             request.method.upper(),
-            _canonical_path(request.path),
+            _canonical_path_of_s3(request.path) if s3 else _canonical_path(request.path),
             query,
             *lines,
             "",
@@ -307,6 +314,10 @@ def _canonical_path(path: str) -> str:
     if path.endswith("/") and normal != "/":
         normal += "/"
     return quote(normal, safe="/~")
+
+
+def _canonical_path_of_s3(path: str) -> str:
+    return quote(unquote(path or "/", errors="surrogateescape"), safe="/~", errors="surrogateescape")
 
 
 def _canonical_queries(query: str) -> list[str]:

@@ -9,6 +9,7 @@ QUERY = "query"
 EC2 = "ec2"
 JSON = "json"
 REST_JSON = "rest-json"
+REST_XML = "rest-xml"
 CBOR = "smithy-rpc-v2-cbor"
 
 
@@ -20,7 +21,8 @@ class Style:
     `empty_is_absent`: an empty query parameter means that it was not sent, but for members named in
     `keep_empty`. `unchecked_enums` are shapes whose enum the service's own commands judge.
     `milliseconds` tells whether its XML timestamps carry them. `query_codes`: the old query codes of errors, by their
-    present names, for a service whose JSON model no longer has them.
+    present names, for a service whose JSON model no longer has them. `root_names`: the root elements of REST-XML
+    answers, by operation, where the model does not name them.
     """
 
     validation_code: str = "ValidationError"
@@ -30,6 +32,7 @@ class Style:
     unchecked_enums: frozenset[str] = frozenset()
     milliseconds: bool = True
     query_codes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    root_names: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Malformed(Exception):

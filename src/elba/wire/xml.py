@@ -44,6 +44,13 @@ class _Compiler:
         """Writes `<tag>value</tag>`."""
         kind: str = shape.type_name
         if kind == "structure":
+            attributes = {
+                xform_name(name): member.serialization.get("name", name)
+                for name, member in shape.members.items()
+                if member.serialization.get("xmlAttribute")
+            }
+            if attributes:
+                return _with_attributes(self.members(shape), tag, shape.serialization.get("xmlNamespace"), attributes)
             return _wrapped(self.members(shape), tag)
         if kind == "list":
             return self.list(shape, tag)
@@ -176,6 +183,23 @@ def _wrapped(members: Writer, tag: str) -> Writer:
         append(start)
         members(append, value)
         append(end)
+
+    return write
+
+
+def _with_attributes(members: Writer, tag: str, namespace: Any, attributes: dict[str, str]) -> Writer:
+    """Writes `<tag xmlns:prefix="…" prefix:name="…">members</tag>`."""
+    declared = f' xmlns:{namespace["prefix"]}="{namespace["uri"]}"' if namespace else ""
+
+    def write(append: Append, value: Any) -> None:
+        append(f"<{tag}{declared}")
+        for key, name in attributes.items():
+            if value.get(key) is not None:
+                text = escape(value[key]).replace('"', "&quot;")
+                append(f' {name}="{text}"')
+        append(">")
+        members(append, {k: v for k, v in value.items() if k not in attributes})
+        append(f"</{tag}>")
 
     return write
 

@@ -40,12 +40,9 @@ def test_objects(buckets: DirectoryBuckets | MemoryBuckets) -> None:
     [
         ("logs", "../other/secret"),
         ("logs", "a/../../secret"),
-        ("logs", "/etc/passwd"),
-        ("logs", "a//b"),
         ("logs", "./a"),
         ("logs", ""),
         ("logs", "a\0b"),
-        ("logs", "x" * 256),
         ("logs", "a/" * 600 + "a"),
         ("..", "a"),
         ("a/b", "c"),
@@ -59,6 +56,31 @@ def test_names_that_lead_elsewhere(buckets: DirectoryBuckets | MemoryBuckets, bu
         asyncio.run(buckets.read(bucket, key, 10))
     with pytest.raises((BadObjectName, FileNotFoundError)):
         asyncio.run(buckets.write(bucket, key, b""))
+
+
+def test_keys_that_are_no_paths_and_what_is_listed(buckets: DirectoryBuckets | MemoryBuckets) -> None:
+    keys = ["a", "a/", "a/b", "a//b", "/etc/passwd", "b/c/d", "x" * 256, "ä/ö%2F"]
+
+    async def run() -> None:
+        for key in keys:
+            await buckets.write("logs", key, key.encode())
+        for key in keys:
+            assert await buckets.read("logs", key, 1000) == key.encode()
+            found = await buckets.find("logs", key)
+            assert found is not None and found.size == len(key.encode())
+        listed = await buckets.objects_of("logs")
+        assert [each.key for each in listed] == sorted(keys, key=str.encode)
+        assert not await buckets.remove("logs")
+        for key in keys:
+            await buckets.delete("logs", key)
+            assert await buckets.find("logs", key) is None
+        assert await buckets.objects_of("logs") == []
+        assert await buckets.remove("logs") and not await buckets.exists("logs")
+        await buckets.make("logs")
+        await buckets.write("logs", "b/c", b"")
+        assert [each.key for each in await buckets.objects_of("logs")] == ["b/c"]
+
+    asyncio.run(run())
 
 
 def test_links_out_of_a_bucket_are_not_followed(tmp_path: Path) -> None:

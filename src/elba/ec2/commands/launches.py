@@ -94,7 +94,7 @@ def launch(
     """Instances in state pending, one reservation of them. For services as for API clients.
 
     `system_tags` are AWS's own (`aws:autoscaling:groupName`). `subnet_id` overrides wherever the request or its
-    launch template says the subnet is, in its network interfaces too, as Auto Scaling does.
+    launch template says the subnet (or its zone) is, in its network interfaces too, as Auto Scaling does.
     MinCount and MaxCount default to 1. Raises: ApiError, with nothing launched.
     """
     ensure_defaults(tx, call)
@@ -121,6 +121,8 @@ def launch(
 
 
 def _in_subnet(request: dict[str, Any], subnet_id: str) -> dict[str, Any]:
+    placement = {k: v for k, v in (request.get("placement") or {}).items() if not k.startswith("availability_zone")}
+    request = {**request, "placement": placement}
     interfaces = request.get("network_interfaces")
     if not interfaces:
         return {**request, "subnet_id": subnet_id}
