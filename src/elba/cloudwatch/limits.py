@@ -64,7 +64,10 @@ def missing(message: str) -> ApiError:
 def require_dimensions(pairs: Iterable[Mapping[str, Any]] | None, where: str) -> Dimensions:
     """The dimensions in the form that identifies a metric. Raises: ApiError InvalidParameterValue."""
     found: dict[str, str] = {}
-    for i, pair in enumerate(pairs or (), 1):
+    given = list(pairs or ())
+    if len(given) > DIMENSIONS_MOST:
+        raise invalid(f"The collection {where} must not have a size greater than {DIMENSIONS_MOST}.")
+    for i, pair in enumerate(given, 1):
         name, value = pair.get("name"), pair.get("value")
         at = f"{where}.member.{i}"
         if not name or not name.strip() or len(name) > 255 or name.startswith(":"):
@@ -76,8 +79,6 @@ def require_dimensions(pairs: Iterable[Mapping[str, Any]] | None, where: str) ->
         if name in found:
             raise invalid(f"The parameter {where} has the dimension {name} more than once.")
         found[name] = value
-    if len(found) > DIMENSIONS_MOST:
-        raise invalid(f"The collection {where} must not have a size greater than {DIMENSIONS_MOST}.")
     return tuple(sorted(found.items()))
 
 

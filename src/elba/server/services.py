@@ -106,6 +106,11 @@ _SQS = Style(
         },
     },
 )
+_CLOUDWATCH = Style(
+    missing_code="MissingParameter",
+    # The oldest operations word their refusals themselves (InvalidParameterValue, "must be a value in the set […]").
+    unchecked_operations=frozenset({"PutMetricData", "GetMetricStatistics"}),
+)
 _SECONDS = Style(milliseconds=False)
 _S3 = Style(
     validation_code="InvalidArgument",
@@ -162,7 +167,7 @@ SERVED: tuple[Served, ...] = (
         title="EC2 Auto Scaling",
     ),
     Served(
-        Service("cloudwatch", Style(missing_code="MissingParameter")),
+        Service("cloudwatch", _CLOUDWATCH),
         "elba.cloudwatch.operations",
         "monitoring",
         "2010-08-01",

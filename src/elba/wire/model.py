@@ -201,7 +201,9 @@ class Operation:
         request = self.decode(envelope, protocol)
         if protocol not in self._checks:
             shape = self.model.input_shape
-            self._checks[protocol] = None if shape is None else compile_check(shape, self.service.style, protocol)
+            style = self.service.style
+            unchecked = shape is None or self.name in style.unchecked_operations
+            self._checks[protocol] = None if unchecked else compile_check(shape, style, protocol)
         check = self._checks[protocol]
         if check is not None and (failures := check(request)):
             raise constraint_error(failures, self.service.style, protocol)

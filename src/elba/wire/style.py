@@ -19,7 +19,8 @@ class Style:
 
     `validation_code` answers broken model constraints, `missing_code` (if any) absent required members.
     `empty_is_absent`: an empty query parameter means that it was not sent, but for members named in
-    `keep_empty`. `unchecked_enums` are shapes whose enum the service's own commands judge.
+    `keep_empty`. `unchecked_enums` are shapes whose enum the service's own commands judge, `unchecked_operations`
+    operations of which they judge everything.
     `milliseconds` tells whether its XML timestamps carry them. `query_codes`: the old query codes of errors, by their
     present names, for a service whose JSON model no longer has them. `root_names`: the root elements of REST-XML
     answers, by operation, where the model does not name them.
@@ -30,6 +31,7 @@ class Style:
     empty_is_absent: bool = False
     keep_empty: frozenset[str] = frozenset()
     unchecked_enums: frozenset[str] = frozenset()
+    unchecked_operations: frozenset[str] = frozenset()
     milliseconds: bool = True
     query_codes: Mapping[str, str] = field(default_factory=dict, hash=False)
     root_names: Mapping[str, str] = field(default_factory=dict, hash=False)

@@ -206,3 +206,39 @@ def test_protocols_agree(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found[0] == found[1] == found[2]
     types = {(t.decode() if isinstance(t, bytes) else t).split(";")[0] for t in seen}
     assert types == {"application/x-www-form-urlencoded", "application/x-amz-json-1.0", "application/cbor"}
+
+
+@pytest.mark.parametrize("protocol", ["query", "json", "smithy-rpc-v2-cbor"])
+def test_the_oldest_operations_judge_their_parameters_themselves(
+    world: World, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = client_of(world, protocol, monkeypatch)
+
+    def refused(operation: str, **parameters: Any) -> tuple[str, str]:
+        with pytest.raises(ClientError) as caught:
+            getattr(watch, operation)(**parameters)
+        error = caught.value.response["Error"]
+        return error["Code"], error["Message"][:60]
+
+    def put(**datum: Any) -> tuple[str, str]:
+        return refused("put_metric_data", Namespace="N", MetricData=[{"MetricName": "m", "Value": 1.0, **datum}])
+
+    invalid = "InvalidParameterValue"
+    assert put(Unit="kB") == (invalid, "The parameter MetricData.member.1.Unit must be a value in th")
+    many = [{"Name": f"d{i}", "Value": "v"} for i in range(31)]
+    assert put(Dimensions=many) == (invalid, "The collection MetricData.member.1.Dimensions must not have ")
+    assert put(MetricName="x" * 256)[0] == invalid
+    assert put(StorageResolution=7)[0] == invalid
+    times = {"StartTime": world.now - 60, "EndTime": world.now, "Period": 60}
+    of_m = {"Namespace": "N", "MetricName": "m", **times}
+    assert refused("get_metric_statistics", **of_m, Statistics=["Median"]) == (
+        invalid,
+        "The parameter Statistics.member must be a value in the set [",
+    )
+    assert refused("get_metric_statistics", **of_m)[0] == "InvalidParameterCombination"
+    stat = {"Metric": {"MetricName": "m"}, "Period": 60, "Stat": "Sum"}
+    times.pop("Period")
+    assert refused("get_metric_data", **times, MetricDataQueries=[{"Id": "a", "MetricStat": stat}]) == (
+        "ValidationError",
+        "The parameter MetricDataQueries.member.1.MetricStat.Metric.Namespace"[:60],
+    )

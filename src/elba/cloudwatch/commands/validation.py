@@ -26,6 +26,7 @@ from elba.cloudwatch.limits import (
     validation_error,
 )
 from elba.cloudwatch.statistics import SIMPLE, parse_statistic
+from elba.errors import ApiError
 
 ACTIONS_MOST = 5
 DAY = 86400
@@ -320,7 +321,11 @@ def require_queries(queries: Sequence[Mapping[str, Any]]) -> None:
         if expression is not None:
             require_expression(id_, expression)
         if stat is not None:
-            _require_metric_stat(at, stat)
+            try:
+                _require_metric_stat(at, stat)
+            except ApiError as error:
+                # Inside a query everything that is wrong is a ValidationError.
+                raise validation_error(error.message) from None
         period = query.get("period")
         if period is not None and stat is not None:
             raise validation_error(f"The parameter {at}.Period can be used with expressions only.")

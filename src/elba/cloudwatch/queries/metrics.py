@@ -105,7 +105,7 @@ def _statistics(request: Request) -> tuple[list[Statistic], list[Statistic]]:
         raise validation_error("At most 5 statistics or 10 extended statistics can be requested.")
     for text in simple:
         if text not in SIMPLE:
-            raise invalid(f"The value {text} for parameter Statistics.member is invalid.")
+            raise invalid(f"The parameter Statistics.member must be a value in the set [ {', '.join(SIMPLE)} ].")
     parsed: list[Statistic] = []
     for text in extended:
         try:
