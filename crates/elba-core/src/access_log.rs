@@ -21,7 +21,7 @@ pub struct Line<'a> {
     pub load_balancer: &'a str,
     pub client: SocketAddr,
     /// "address:port"
-    pub target: Option<&'a str>,
+    pub target: &'a [u8],
     /// microseconds until it was sent to the target; until its response began; until that was passed on
     pub request_time: Option<u64>,
     pub target_time: Option<u64>,
@@ -64,17 +64,63 @@ pub struct Line<'a> {
     pub transform_status: &'a str,
 }
 
-/// Appends the line with its line end.
-pub fn push_line(out: &mut Vec<u8>, line: &Line) {
+/// A second written out, for the lines of the same second.
+#[derive(Debug, Clone)]
+pub struct Second {
+    seconds: u64,
+    /// "2025-03-14T09:26:53."
+    text: [u8; 20],
+}
+
+impl Default for Second {
+    fn default() -> Self {
+        let mut second = Second {
+            seconds: 0,
+            text: *b"0000-00-00T00:00:00.",
+        };
+        second.write(0);
+        second
+    }
+}
+
+impl Second {
+    fn write(&mut self, seconds: u64) {
+        self.seconds = seconds;
+        let [year, month, day, hour, minute] = civil(seconds);
+        set_digits(&mut self.text[..4], year);
+        set_digits(&mut self.text[5..7], month);
+        set_digits(&mut self.text[8..10], day);
+        set_digits(&mut self.text[11..13], hour);
+        set_digits(&mut self.text[14..16], minute);
+        set_digits(&mut self.text[17..19], seconds % 60);
+    }
+
+    /// "2025-03-14T09:26:53.589793Z"
+    fn push_time(&mut self, out: &mut Vec<u8>, micros: u64) {
+        let seconds = micros / 1_000_000;
+        if self.seconds != seconds {
+            self.write(seconds);
+        }
+        out.extend_from_slice(&self.text);
+        let mut fraction = *b"000000Z";
+        set_digits(&mut fraction[..6], micros % 1_000_000);
+        out.extend_from_slice(&fraction);
+    }
+}
+
+/// Appends the line with its line end. `second` is kept from line to line.
+pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
+    out.reserve(768);
     out.extend_from_slice(line.kind.as_bytes());
     out.push(b' ');
-    push_time(out, line.time);
+    second.push_time(out, line.time);
     out.push(b' ');
     out.extend_from_slice(line.load_balancer.as_bytes());
     out.push(b' ');
     push_address(out, line.client);
     out.push(b' ');
-    push_plain(out, line.target.unwrap_or(""));
+    out.extend_from_slice(if line.target.is_empty() { b"-" } else { line.target });
+    out.push(b' ');
     for time in [line.request_time, line.target_time, line.response_time] {
         push_seconds(out, time);
         out.push(b' ');
@@ -106,12 +152,12 @@ pub fn push_line(out: &mut Vec<u8>, line: &Line) {
         }
     }
     out.push(b' ');
-    push_time(out, line.created);
+    second.push_time(out, line.created);
     out.push(b' ');
     push_quoted(out, line.actions.as_bytes());
     push_quoted(out, line.redirect_url);
     push_quoted(out, line.error_reason.as_bytes());
-    push_quoted(out, line.target.unwrap_or("").as_bytes());
+    push_quoted(out, line.target);
     out.push(b'"');
     push_status(out, line.target_status);
     out.extend_from_slice(b"\" ");
@@ -174,7 +220,8 @@ fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
 fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let is_plain = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
-    if text.iter().all(|byte| is_plain(*byte)) {
+    // without a way out of the loop it is done many bytes at a time
+    if text.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
         out.extend_from_slice(text);
         return;
     }
@@ -222,26 +269,28 @@ fn push_seconds(out: &mut Vec<u8>, micros: Option<u64>) {
     let millis = micros.saturating_add(500) / 1000;
     push_number(out, millis / 1000);
     out.push(b'.');
-    push_digits(out, millis % 1000, 3);
+    let mut digits = [b'0'; 3];
+    set_digits(&mut digits, millis % 1000);
+    out.extend_from_slice(&digits);
 }
 
-fn push_digits(out: &mut Vec<u8>, number: u64, count: usize) {
-    let mut digits = [b'0'; 8];
-    let mut rest = number;
-    for digit in digits[..count].iter_mut().rev() {
+/// The number with leading zeros.
+fn set_digits(digits: &mut [u8], number: u64) {
+    let mut rest = number as u32;
+    for digit in digits.iter_mut().rev() {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    out.extend_from_slice(&digits[..count]);
 }
 
 fn push_hex(out: &mut Vec<u8>, number: u128) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.extend(
-        (0..32)
-            .rev()
-            .map(|nibble| HEX[(number >> (nibble * 4) & 15) as usize]),
-    );
+    let mut text = [0u8; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 15)];
+    }
+    out.extend_from_slice(&text);
 }
 
 /// Year, month, day, hour and minute.
@@ -261,26 +310,6 @@ fn civil(seconds: u64) -> [u64; 5] {
     };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     [year, month, day, seconds / 3600 % 24, seconds / 60 % 60]
-}
-
-/// "2025-03-14T09:26:53.589793Z"
-fn push_time(out: &mut Vec<u8>, micros: u64) {
-    let seconds = micros / 1_000_000;
-    let [year, month, day, hour, minute] = civil(seconds);
-    push_digits(out, year, 4);
-    for (before, number) in [
-        (b'-', month),
-        (b'-', day),
-        (b'T', hour),
-        (b':', minute),
-        (b':', seconds % 60),
-    ] {
-        out.push(before);
-        push_digits(out, number, 2);
-    }
-    out.push(b'.');
-    push_digits(out, micros % 1_000_000, 6);
-    out.push(b'Z');
 }
 
 /// What a file's key is made of.
@@ -351,7 +380,7 @@ mod tests {
     #[test]
     fn times() {
         let mut out = Vec::new();
-        push_time(&mut out, 1_741_944_413_589_793);
+        Second::default().push_time(&mut out, 1_741_944_413_589_793);
         assert_eq!(out, b"2025-03-14T09:26:53.589793Z");
         for (micros, text) in [
             (None, "-1"),

@@ -11,8 +11,9 @@ use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TryS
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elba_core::access_log::{push_line, root, FileName, Line};
+use elba_core::access_log::{push_line, root, FileName, Line, Second};
 use elba_core::compile::{AccessLog, Compiled, LoadBalancer};
+use elba_core::http1::push_number;
 use elba_core::http1::request::Version;
 use elba_core::protocol::NodeClock;
 use flate2::write::GzEncoder;
@@ -84,8 +85,8 @@ pub fn start(
         dropped: dropped.clone(),
         dropped_told: 0,
         problems,
-        line: Vec::new(),
-        target: String::new(),
+        target: Vec::new(),
+        second: Second::default(),
     };
     std::thread::Builder::new()
         .name("elba-access-log".into())
@@ -119,8 +120,8 @@ struct Logger {
     dropped: Arc<AtomicU64>,
     dropped_told: u64,
     problems: Problems,
-    line: Vec<u8>,
-    target: String,
+    target: Vec<u8>,
+    second: Second,
 }
 
 /// World time as clock time, both in seconds since the epoch.
@@ -253,11 +254,9 @@ impl Logger {
                 world - now.saturating_duration_since(instant).as_secs_f64(),
             ))
         };
-        for record in &batch.records {
-            let balancer = compiled.load_balancer_at(record.place);
-            self.line.clear();
-            self.target.clear();
-            format_record(&mut self.line, &mut self.target, batch, record, at);
+        let of_one = |one: &Record, other: &Record| one.place.load_balancer == other.place.load_balancer;
+        for records in batch.records.chunk_by(of_one) {
+            let balancer = compiled.load_balancer_at(records[0].place);
             let arn = balancer.source.arn.as_str();
             if !self.files.contains_key(arn) {
                 let name = balancer.source.resource_id.trim_start_matches("app/");
@@ -272,11 +271,22 @@ impl Logger {
                 };
                 self.files.insert(arn.to_owned(), fresh);
             }
-            if let Some(log) = self.files.get_mut(arn) {
-                if !Arc::ptr_eq(&log.balancer, balancer) {
-                    log.balancer = balancer.clone();
-                }
-                log.lines.extend_from_slice(&self.line);
+            let Some(log) = self.files.get_mut(arn) else {
+                continue;
+            };
+            if !Arc::ptr_eq(&log.balancer, balancer) {
+                log.balancer = balancer.clone();
+            }
+            for record in records {
+                self.target.clear();
+                format_record(
+                    &mut log.lines,
+                    &mut self.target,
+                    &mut self.second,
+                    batch,
+                    record,
+                    at,
+                );
             }
         }
     }
@@ -413,7 +423,8 @@ impl Log {
 /// Appends the line of a record; `target` is room for its target's name.
 fn format_record(
     out: &mut Vec<u8>,
-    target: &mut String,
+    target: &mut Vec<u8>,
+    second: &mut Second,
     batch: &Batch,
     record: &Record,
     at: impl Fn(Instant) -> u64,
@@ -430,12 +441,12 @@ fn format_record(
         // the private address, as far as it is known; the port is the traffic's, not the health check's
         let private = chosen.source.host_header.as_str();
         match private.rsplit_once(':') {
-            Some((address, _)) => target.push_str(address),
-            None if private.is_empty() => target.push_str(&chosen.source.address),
-            None => target.push_str(private),
+            Some((address, _)) => target.extend_from_slice(address.as_bytes()),
+            None if private.is_empty() => target.extend_from_slice(chosen.source.address.as_bytes()),
+            None => target.extend_from_slice(private.as_bytes()),
         }
-        target.push(':');
-        target.push_str(&chosen.source.port.to_string());
+        target.push(b':');
+        push_number(target, u64::from(chosen.source.port));
     }
     let between =
         |from: Instant, to: Instant| to.saturating_duration_since(from).as_micros().min(1 << 60) as u64;
@@ -464,7 +475,7 @@ fn format_record(
         created: at(record.created),
         load_balancer: &balancer.source.resource_id,
         client: record.client,
-        target: (!target.is_empty()).then_some(target.as_str()),
+        target: target.as_slice(),
         request_time,
         target_time,
         // the head of a response goes on in the same step in which it came
@@ -500,5 +511,5 @@ fn format_record(
         transformed_uri: record.new_uri.of(text),
         transform_status: record.transform_status,
     };
-    push_line(out, &line);
+    push_line(out, second, &line);
 }
