@@ -503,7 +503,7 @@ async fn check(settings: &Settings) -> (Outcome, Option<TcpStream>) {
 }
 
 /// Whether an error is the node's own shortage and says nothing about the target.
-fn is_our_fault(error: &io::Error) -> bool {
+pub fn is_our_fault(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL)

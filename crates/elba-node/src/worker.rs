@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,7 +18,7 @@ use tokio::task::{spawn_local, LocalSet};
 use tokio::time::{interval, sleep, sleep_until, Instant, MissedTickBehavior};
 
 use crate::access_log;
-use crate::counters::Counters;
+use crate::counters::{Balancer, Counters};
 use crate::proxy::accept::serve as serve_tls;
 use crate::proxy::connection::Connection;
 use crate::proxy::state::Worker;
@@ -245,7 +246,12 @@ async fn accept(
             return;
         }
     };
+    let most = most_descriptor();
     let serve = |stream: TcpStream, peer: SocketAddr| {
+        if stream.as_raw_fd() >= most {
+            reject(&worker, &serves);
+            return;
+        }
         // a client that is gone already is found out by reading
         let _ = stream.set_nodelay(true);
         let compiled = &worker.config().compiled;
@@ -283,6 +289,36 @@ async fn accept(
                 serve(stream, peer);
             }
         }
+    }
+}
+
+/// The highest descriptor that a client's connection may have. The system gives out the lowest that is free, so the
+/// number says how many are in use; an eighth of them is kept for connections to targets, checks and files.
+fn most_descriptor() -> RawFd {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the call only writes the struct it is given.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return RawFd::MAX;
+    }
+    RawFd::try_from(limit.rlim_cur - limit.rlim_cur / 8).unwrap_or(RawFd::MAX)
+}
+
+/// Counts a connection that is closed for want of descriptors, for the load balancer that it was meant for, if that
+/// can be told.
+fn reject(worker: &Worker, serves: &Serves) {
+    let config = worker.config();
+    let place = match serves {
+        Serves::Listener { load_balancer, port } => config.compiled.find_listener(load_balancer, *port),
+        Serves::FrontDoor { port } => [false, true]
+            .into_iter()
+            .find_map(|tls| config.compiled.find_front_door(*port, None, tls)),
+    };
+    if let Some(place) = place {
+        let runtime = &config.balancers[place.load_balancer as usize];
+        runtime.cells.add(Balancer::RejectedConnectionCount, 1);
     }
 }
 

@@ -1,4 +1,4 @@
-"""A real node short of file descriptors: it waits, it does not die, and it recovers."""
+"""A real node short of file descriptors: it turns clients away, it does not die, and it recovers."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ def test_descriptors_run_out_and_come_back(
         before = control.received(Report)[-1].sequence
         wait_until(lambda: control.received(Report)[-1].sequence > before + 5, "reports go on")
         assert control.health()["i-one"].state == "healthy", "a shortage of the node's is no fault of the target"
+        rejected = sum(
+            balancer.counters.get("RejectedConnectionCount", 0)
+            for report in control.received(Report)
+            for balancer in report.load_balancers
+        )
+        assert rejected > 100
+        clients[0].sendall(f"GET / HTTP/1.1\r\nHost: {shop.address}\r\n\r\n".encode())
+        clients[0].settimeout(10)
+        assert clients[0].recv(12) == b"HTTP/1.1 200", "who was let in is served, with connections to targets kept free"
     finally:
         for client in clients:
             client.close()

@@ -30,6 +30,7 @@ use super::sticky::set_cookies;
 use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
 use crate::counters::{Balancer, Target, TargetCells};
+use crate::health::is_our_fault;
 use crate::pool::{TargetRuntime, Upstream};
 use crate::timer::Fired;
 
@@ -282,6 +283,7 @@ impl<S: ClientStream> Connection<S> {
                 Ok(upstream) => upstream,
                 Err(ConnectFailure::Gone(next)) => return next,
                 Err(ConnectFailure::Cut) => return self.fail(plan, 502).await,
+                Err(ConnectFailure::Short) => return self.fail(plan, 503).await,
                 Err(ConnectFailure::Failed(status)) => {
                     cells.add(Target::TargetConnectionError, 1);
                     target.suspect(now);
@@ -434,6 +436,7 @@ impl<S: ClientStream> Connection<S> {
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     Poll::Ready(Err(ConnectFailure::Failed(504)))
                 }
+                Err(error) if is_our_fault(&error) => Poll::Ready(Err(ConnectFailure::Short)),
                 Err(_) => Poll::Ready(Err(ConnectFailure::Failed(502))),
             }
         })
@@ -909,6 +912,8 @@ impl HeadForm {
 }
 
 enum ConnectFailure {
+    /// no descriptors or memory left here: no fault of the target's
+    Short,
     Failed(u16),
     Cut,
     Gone(Next),
