@@ -104,7 +104,7 @@ impl Timers {
         }
     }
 
-    /// Wakes the idle connections, or all. A connection just opened is not idle: its client was accepted before it
+    /// Wakes the idle connections, or all. A connection just opened or used is not idle: its client was accepted before it
     /// could know better, and is about to ask.
     pub fn drain(&self, all: bool) {
         let now = now_ms();

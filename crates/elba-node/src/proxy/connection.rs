@@ -30,6 +30,10 @@ const LINGER_BYTES: usize = 1 << 20;
 /// How long a drain waits for the first request of a connection that was accepted just before it.
 const FIRST_REQUEST_MS: u64 = 2_000;
 
+/// How long a drain waits for the next request of a connection that has just been used: a busy client's is on its way,
+/// and is told with its answer that the connection ends.
+const NEXT_REQUEST_MS: u64 = 1_000;
+
 /// What becomes of the connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -143,7 +147,7 @@ impl<S: ClientStream> Connection<S> {
                 Some(Decision::Forward(plan)) => self.exchange(plan).await,
             };
             self.timer.set_target(0);
-            self.timer.set_fresh_until(0);
+            self.timer.set_fresh_until(self.worker.now_ms() + NEXT_REQUEST_MS);
             self.count_bytes();
             self.end_log();
             match next {
