@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from typing import Any
 
+from elba.buckets import BadObjectName, ObjectTooLarge
 from elba.call import Answer, Request
 from elba.context import Context
 from elba.errors import ApiError
 from elba.lambda_ import archives, commands, queries
 from elba.lambda_.commands.functions import code_of
 from elba.lambda_.interface import CodeMissing, Functions, Throttled
-from elba.lambda_.names import find, function_arn, not_found, parse_name, program_of, require
+from elba.lambda_.names import find, function_arn, invalid, not_found, parse_name, program_of, require
 
 MOST_SYNCHRONOUS_BYTES = 6_291_556
 MOST_ASYNCHRONOUS_BYTES = 1_048_576
@@ -23,21 +25,49 @@ def _functions(ctx: Context) -> Functions:
     return ctx.ports.functions
 
 
-def _keep_code(ctx: Context, given: Request) -> None:
-    """Code is kept before the function that uses it; what a refused request brought is swept away later."""
+async def _keep_code(ctx: Context, given: Request) -> dict[str, Any]:
+    """`given` with its code as a zip file. Code is kept before the function that uses it; what a refused request
+    brought is swept away later."""
+    given = await _from_bucket(ctx, given)
     code = code_of(given)
     archives.check(code)
     _functions(ctx).keep(code)
+    return dict(given)
+
+
+async def _from_bucket(ctx: Context, given: Request) -> Request:
+    """Code that a bucket holds takes the place of its name. Raises: ApiError InvalidParameterValueException."""
+    bucket, key = given.get("s3_bucket"), given.get("s3_key")
+    if not bucket or given.get("zip_file") is not None:
+        return given
+    buckets = ctx.ports.buckets
+    problem = ("NoSuchBucket", "The specified bucket does not exist")
+    if await buckets.exists(bucket):
+        problem = ("NoSuchKey", "The specified key does not exist.")
+        if given.get("s3_object_version") not in (None, "", "null"):
+            problem = ("NoSuchVersion", "The specified version does not exist.")
+        else:
+            try:
+                body = await buckets.read(bucket, key or "", archives.MOST_ZIPPED_BYTES)
+            except BadObjectName:
+                body = None
+            except ObjectTooLarge:
+                raise invalid("Unzipped size must be smaller than 262144000 bytes") from None
+            if body is not None:
+                located = ("s3_bucket", "s3_key", "s3_object_version")
+                return {**{k: v for k, v in given.items() if k not in located}, "zip_file": body}
+    code, message = problem
+    raise invalid(f"Error occurred while GetObject. S3 Error Code: {code}. S3 Error Message: {message}")
 
 
 async def create_function(ctx: Context, request: Request) -> Answer:
-    _keep_code(ctx, request["code"])
-    return await ctx.write(commands.create_function, request)
+    code = await _keep_code(ctx, request["code"])
+    return await ctx.write(commands.create_function, {**request, "code": code})
 
 
 async def update_function_code(ctx: Context, request: Request) -> Answer:
     require(ctx.view, ctx.call, request)
-    _keep_code(ctx, request)
+    request = await _keep_code(ctx, request)
     # This DryRun answers with what would be, unlike EC2's: the command sees to it.
     call = ctx.call
     command = commands.update_function_code

@@ -52,11 +52,6 @@ def code_of(request: Request) -> bytes:
     """The zip file in a `Code` structure or an UpdateFunctionCode. Raises: ApiError for code from elsewhere."""
     if request.get("zip_file") is not None:
         return bytes(request["zip_file"])
-    if request.get("s3_bucket"):
-        raise invalid(
-            "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The specified bucket does "
-            "not exist"
-        )
     if request.get("image_uri"):
         raise invalid("Functions from container images are not built in Elba; give a ZipFile.")
     raise invalid("Please provide a source for function code.")
