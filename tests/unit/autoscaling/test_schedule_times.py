@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from elba.autoscaling.schedule import BadSchedule, next_run, parse_cron
+from elba.schedule import BadSchedule, next_run, parse_cron
 
 from .harness import Harness
 

@@ -12,9 +12,9 @@ from elba.autoscaling.commands.groups import resize
 from elba.autoscaling.decisions import record_decision
 from elba.autoscaling.lookup import group_of_arn, name_of, require_group, suspended
 from elba.autoscaling.resources import Group, ScheduledAction
-from elba.autoscaling.schedule import BadSchedule, next_run, parse_cron, parse_zone
 from elba.call import Answer, Call, Request
 from elba.errors import ApiError
+from elba.schedule import BadSchedule, next_run, parse_cron, parse_zone
 from elba.store.interface import Transaction
 
 MAX_ACTIONS = 125

@@ -1,4 +1,4 @@
-"""When a scheduled action runs: five-field cron in a time zone. Pure.
+"""Five-field cron in a time zone: when a scheduled action runs, when an alarm mute rule begins. Pure.
 
 Source: Auto Scaling user guide, "Scheduled scaling"; crontab(5) for the fields.
 """
