@@ -1,7 +1,7 @@
 """CloudWatch's API operations: one function for each, named as the operation.
 
-Not built (they answer 400 as unknown operations): alarm mute rules, widget images, saved queries, log alarms,
-datasets, OTel enrichment, resource metrics configurations.
+Not built (they answer 400 as unknown operations): widget images, saved queries, log alarms, datasets, OTel enrichment,
+resource metrics configurations.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ from elba.call import Answer, Request
 from elba.cloudwatch import commands
 from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.ingest import parse_metric_data
-from elba.cloudwatch.queries import alarms, contributors, dashboards, data, detectors, insight_rules, metrics, streams
+from elba.cloudwatch.queries import (
+    alarms,
+    contributors,
+    dashboards,
+    data,
+    detectors,
+    insight_rules,
+    metrics,
+    mute_rules,
+    streams,
+)
 from elba.cloudwatch.schedule import publication_lag
 from elba.cloudwatch.series import SeriesEngine
 from elba.context import Context
@@ -178,3 +188,19 @@ async def list_managed_insight_rules(ctx: Context, request: Request) -> Answer:
 
 async def get_insight_rule_report(ctx: Context, request: Request) -> Answer:
     return insight_rules.get_insight_rule_report(ctx.view, ctx.call, request)
+
+
+async def put_alarm_mute_rule(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_alarm_mute_rule, request)
+
+
+async def delete_alarm_mute_rule(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_alarm_mute_rule, request)
+
+
+async def get_alarm_mute_rule(ctx: Context, request: Request) -> Answer:
+    return mute_rules.get_alarm_mute_rule(ctx.view, ctx.call, request)
+
+
+async def list_alarm_mute_rules(ctx: Context, request: Request) -> Answer:
+    return mute_rules.list_alarm_mute_rules(ctx.view, ctx.call, request)

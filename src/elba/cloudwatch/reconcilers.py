@@ -24,6 +24,7 @@ from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.commands.composites import child_names
 from elba.cloudwatch.commands.transitions import actions_of, service_of
 from elba.cloudwatch.composite import alarm_name
+from elba.cloudwatch.muting import is_muted
 from elba.cloudwatch.resources import Alarm, AlarmAction, AlarmHistoryItem, CompositeAlarm
 from elba.cloudwatch.schedule import MINUTE, publication_lag
 from elba.cloudwatch.series import SeriesEngine
@@ -118,6 +119,7 @@ class AlarmEvaluator:
             outcome = self._judge(alarm, at, all_alarms and repeat, pending)
             if outcome is not None:
                 outcomes.append(outcome)
+        await self._unmute()
         prune = all_alarms and end % PRUNE_SECONDS < MINUTE
         # One write, but for a pass in which hundreds change at once: the API has its turn between two.
         for first in range(0, len(outcomes), CHANGES_PER_WRITE):
@@ -152,7 +154,7 @@ class AlarmEvaluator:
             for arn in dict.fromkeys(actions_of(alarm, alarm.state_value))
             if service_of(arn) == "autoscaling" and (alarm.arn, arn) not in pending
         )
-        if not again:
+        if not again or is_muted(self._parts.store.view, alarm.account, alarm.region, alarm.id, now):
             return None
         fresh = reason_data(alarm, points, now, newest) if any(p is not None for p in points) else None
         return _Outcome(alarm, None, again, fresh)
@@ -170,6 +172,21 @@ class AlarmEvaluator:
                 commands.emit_action(
                     tx, call, alarm, alarm.state_value, arn, reason_data=outcome.reason_data, repeated=True
                 )
+
+    async def _unmute(self) -> None:
+        """Act for alarms whose mute window has ended."""
+        view = self._parts.store.view
+        both: list[Alarm | CompositeAlarm] = [*view.all(Alarm), *view.all(CompositeAlarm)]
+        held = [alarm for alarm in both if alarm.muted_from is not None]
+        if not held:
+            return
+
+        def command(tx: Transaction) -> None:
+            for alarm in held:
+                call = _call(self._parts, alarm.account, alarm.region, f"alarm:{alarm.id}")
+                commands.unmute(tx, call, alarm.id)
+
+        await self._parts.store.write(command, "alarms:unmute")
 
     def _prune(self, tx: Transaction) -> None:
         for owner in {(item.account, item.region) for item in tx.all(AlarmHistoryItem)}:

@@ -42,6 +42,8 @@ class Alarm(Resource, frozen=True, kw_only=True):
     state_reason_data: str | None = None
     state_updated: float = 0.0
     state_transitioned: float = 0.0
+    muted_from: str | None = None
+    """The state before the present one, whose actions a mute rule holds back; None if none are held back."""
     tags: Tags = {}
 
 
@@ -76,6 +78,8 @@ class CompositeAlarm(Resource, frozen=True, kw_only=True):
     state_reason_data: str | None = None
     state_updated: float = 0.0
     state_transitioned: float = 0.0
+    muted_from: str | None = None
+    """The state before the present one, whose actions a mute rule holds back; None if none are held back."""
     tags: Tags = {}
 
 
@@ -189,4 +193,21 @@ class InsightRule(Resource, frozen=True, kw_only=True):
     template_name: str = ""
     """The template of a managed rule, "" for one of the user's own."""
     resource_arn: str = ""
+    tags: Tags = {}
+
+
+class AlarmMuteRule(Resource, frozen=True, kw_only=True):
+    """When the actions of the named alarms are held back; `id` is its name."""
+
+    KIND: ClassVar[str] = "cloudwatch.alarm_mute_rule"
+
+    arn: str
+    expression: str
+    duration: str
+    timezone: str | None = None
+    description: str | None = None
+    alarm_names: list[str] = []
+    start_date: float | None = None
+    expire_date: float | None = None
+    updated: float = 0.0
     tags: Tags = {}

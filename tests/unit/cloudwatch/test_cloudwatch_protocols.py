@@ -85,6 +85,16 @@ def story(world: World, watch: Any) -> list[tuple[str, Any]]:
     call("describe_alarm_history", NextToken="?")
     call("describe_alarm_contributors", AlarmName="a")
     call("describe_alarm_contributors", AlarmName="none")
+    schedule = {"Expression": "cron(0 2 * * SUN)", "Duration": "PT4H", "Timezone": "Europe/London"}
+    rule = {"Rule": {"Schedule": schedule}, "MuteTargets": {"AlarmNames": ["a"]}, "StartDate": since}
+    call("put_alarm_mute_rule", Name="m", Description="x", **rule, Tags=[{"Key": "k", "Value": "v"}])
+    call("put_alarm_mute_rule", Name="m", Rule={"Schedule": schedule | {"Duration": "4h"}})
+    call("get_alarm_mute_rule", AlarmMuteRuleName="m")
+    call("get_alarm_mute_rule", AlarmMuteRuleName="none")
+    call("list_alarm_mute_rules", AlarmName="a", Statuses=["SCHEDULED"])
+    call("list_tags_for_resource", ResourceARN=f"{HERE}:alarm-mute-rule:m")
+    call("delete_alarm_mute_rule", AlarmMuteRuleName="m")
+    call("delete_alarm_mute_rule", AlarmMuteRuleName="m")
     call("disable_alarm_actions", AlarmNames=["a"])
     call("enable_alarm_actions", AlarmNames=["a"])
     call("tag_resource", ResourceARN=f"{HERE}:alarm:a", Tags=[{"Key": "x", "Value": ""}])
@@ -173,6 +183,8 @@ def test_all_operations_agree_in_all_protocols(monkeypatch: pytest.MonkeyPatch) 
         ("describe_alarms", 400),
         ("describe_alarm_history", 400),
         ("describe_alarm_contributors", 404),
+        ("put_alarm_mute_rule", 400),
+        ("get_alarm_mute_rule", 404),
         ("tag_resource", 404),
         ("delete_alarms", 404),
         ("put_dashboard", 400),

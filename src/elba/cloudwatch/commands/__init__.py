@@ -22,6 +22,7 @@ from elba.cloudwatch.commands.insight_rules import (
     put_insight_rule,
     put_managed_insight_rules,
 )
+from elba.cloudwatch.commands.mute_rules import delete_alarm_mute_rule, put_alarm_mute_rule, unmute
 from elba.cloudwatch.commands.streams import (
     delete_metric_stream,
     put_metric_stream,
@@ -33,6 +34,7 @@ from elba.cloudwatch.commands.transitions import change_state, emit_action, emit
 
 __all__ = [
     "change_state",
+    "delete_alarm_mute_rule",
     "delete_alarms",
     "delete_anomaly_detector",
     "delete_dashboards",
@@ -46,6 +48,7 @@ __all__ = [
     "enable_insight_rules",
     "evaluate_composite",
     "prune_history",
+    "put_alarm_mute_rule",
     "put_anomaly_detector",
     "put_composite_alarm",
     "put_dashboard",
@@ -58,5 +61,6 @@ __all__ = [
     "start_metric_streams",
     "stop_metric_streams",
     "tag_resource",
+    "unmute",
     "untag_resource",
 ]

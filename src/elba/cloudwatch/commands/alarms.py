@@ -109,6 +109,7 @@ def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
             state_reason_data=old.state_reason_data,
             state_updated=old.state_updated,
             state_transitioned=old.state_transitioned,
+            muted_from=old.muted_from,
         )
     tx.put(alarm)
     add_configuration_history(tx, call, alarm, old)

@@ -89,6 +89,7 @@ def put_composite_alarm(tx: Transaction, call: Call, request: Request) -> Answer
             state_reason_data=old.state_reason_data,
             state_updated=old.state_updated,
             state_transitioned=old.state_transitioned,
+            muted_from=old.muted_from,
             previous_state=old.previous_state,
         )
         if old.actions_suppressor == suppressor:

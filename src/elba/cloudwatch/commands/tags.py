@@ -1,4 +1,4 @@
-"""Tags of alarms, dashboards, metric streams and insight rules."""
+"""Tags of alarms, dashboards, metric streams, insight rules and mute rules."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import msgspec
 
 from elba.call import Answer, Call, Request
 from elba.cloudwatch.limits import require_tags
-from elba.cloudwatch.resources import Alarm, CompositeAlarm, Dashboard, InsightRule, MetricStream
+from elba.cloudwatch.resources import Alarm, AlarmMuteRule, CompositeAlarm, Dashboard, InsightRule, MetricStream
 from elba.errors import ApiError
 from elba.store.interface import Transaction, View
 
 GLOBAL = "aws-global"
 
 
-Taggable = Alarm | CompositeAlarm | Dashboard | MetricStream | InsightRule
+Taggable = Alarm | CompositeAlarm | Dashboard | MetricStream | InsightRule | AlarmMuteRule
 
 
 def find_taggable(view: View, call: Call, arn: str) -> Taggable | None:
@@ -33,6 +33,8 @@ def find_taggable(view: View, call: Call, arn: str) -> Taggable | None:
         found = view.get(MetricStream, call.account, call.region, arn.removeprefix(prefix))
     elif arn.startswith(prefix := call.arn("cloudwatch", "insight-rule/")):
         found = view.get(InsightRule, call.account, call.region, arn.removeprefix(prefix))
+    elif arn.startswith(prefix := call.arn("cloudwatch", "alarm-mute-rule:")):
+        found = view.get(AlarmMuteRule, call.account, call.region, arn.removeprefix(prefix))
     else:
         raise ApiError("ResourceNotFoundException", "Unknown", 404)
     return found

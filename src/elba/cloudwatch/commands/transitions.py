@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from elba.call import Call
+from elba.cloudwatch.muting import is_muted
 from elba.cloudwatch.resources import Alarm, AlarmAction, AlarmHistoryItem, CompositeAlarm
 from elba.store.interface import Transaction
 
@@ -73,7 +74,7 @@ def add_configuration_history(
 
 
 def configuration_of(alarm: Alarm | CompositeAlarm) -> dict[str, object]:
-    left_out = ("account", "region", "id", "arn", "tags")
+    left_out = ("account", "region", "id", "arn", "tags", "muted_from")
     return {
         "alarmName": alarm.id,
         "alarmArn": alarm.arn,
@@ -154,9 +155,18 @@ def _add_state_history(tx: Transaction, call: Call, old: AnyAlarm, new: AnyAlarm
 
 
 def emit_actions(tx: Transaction, call: Call, alarm: AnyAlarm, old_state: str) -> None:
-    """Ask for the actions of the alarm's present state, unless its actions are disabled."""
+    """Ask for the actions of the alarm's present state, unless its actions are disabled.
+
+    While a mute rule is active they are held back, and asked for by `mute_rules.unmute` afterwards.
+    """
     if not alarm.actions_enabled:
         return
+    if is_muted(tx, call.account, call.region, alarm.id, call.now):
+        if alarm.muted_from is None:
+            tx.put(msgspec.structs.replace(alarm, muted_from=old_state))
+        return
+    if alarm.muted_from is not None:
+        tx.put(msgspec.structs.replace(alarm, muted_from=None))
     for arn in dict.fromkeys(actions_of(alarm, alarm.state_value)):
         emit_action(tx, call, alarm, old_state, arn)
 
