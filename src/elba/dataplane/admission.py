@@ -24,7 +24,7 @@ from functools import lru_cache
 
 from msgspec.structs import replace
 
-from elba.ec2.addresses import host_address
+from elba.ec2.addresses import host_address, ipv4_blocks
 from elba.ec2.edge_resources import PrefixList
 from elba.ec2.resources import Instance, NetworkInterface, Permission, PrivateAddress, SecurityGroup, Subnet, Vpc
 from elba.elbv2.resources import LoadBalancer, Target, TargetGroup
@@ -116,9 +116,18 @@ def members(view: View, balancer: LoadBalancer, group_ids: Set[str]) -> list[Net
 
 def _in_vpc(vpc: Vpc, cidr: str) -> Iterator[str]:
     """The host addresses of what `cidr` has in common with the VPC."""
-    given, whole = _network(cidr), _network(vpc.cidr_block)
+    given = _network(cidr)
     if given.prefixlen == 0:
         return
+    for block in ipv4_blocks(vpc):
+        yield from _in_block(vpc, given, _network(block.cidr_block))
+
+
+def _in_block(
+    vpc: Vpc,
+    given: ipaddress.IPv4Network | ipaddress.IPv6Network,
+    whole: ipaddress.IPv4Network | ipaddress.IPv6Network,
+) -> Iterator[str]:
     if given.version == 4 and whole.version == 4 and given.overlaps(whole):
         common = given if given.prefixlen > whole.prefixlen else whole
         bits = max(16, common.prefixlen)

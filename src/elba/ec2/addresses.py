@@ -22,6 +22,7 @@ from elba.ec2.resources import (
     Subnet,
     SubnetAddresses,
     Vpc,
+    VpcBlock,
 )
 from elba.ec2.zones import address_pool
 from elba.errors import ApiError
@@ -34,7 +35,7 @@ FIRST_OFFSET = 4
 def allocate_slice(view: View) -> int:
     """The lowest slice that no VPC of any owner has. Raises: ApiError VpcLimitExceeded."""
     pool = address_pool(view)
-    taken = {vpc.slice for vpc in view.all(Vpc)}
+    taken = {number for vpc in view.all(Vpc) for number in (vpc.slice, *(b.slice for b in vpc.blocks))}
     for number in range(pool.first, pool.last + 1):
         if number not in taken:
             return number
@@ -42,9 +43,25 @@ def allocate_slice(view: View) -> int:
 
 
 def host_address(vpc: Vpc, private_ip: str) -> str:
-    """Where the host reaches `private_ip` of this VPC: 127.N.x.y with the VPC's slice N and the low 16 bits kept."""
+    """Where the host reaches `private_ip` of this VPC: 127.N.x.y with its block's slice N and the low 16 bits kept."""
     _, _, high, low = private_ip.split(".")
-    return f"127.{vpc.slice}.{high}.{low}"
+    number = vpc.slice
+    if vpc.blocks:
+        address = ipaddress.IPv4Address(private_ip)
+        for block in ipv4_blocks(vpc)[1:]:
+            if address in ipaddress.IPv4Network(block.cidr_block):
+                number = block.slice
+    return f"127.{number}.{high}.{low}"
+
+
+def ipv4_blocks(vpc: Vpc) -> list[VpcBlock]:
+    """The VPC's IPv4 blocks, its first one first."""
+    first = VpcBlock(association_id=vpc.association_id, cidr_block=vpc.cidr_block, slice=vpc.slice)
+    return [first, *(b for b in vpc.blocks if ":" not in b.cidr_block)]
+
+
+def ipv6_blocks(vpc: Vpc) -> list[VpcBlock]:
+    return [b for b in vpc.blocks if ":" in b.cidr_block]
 
 
 def subnet_capacity(subnet: Subnet) -> int:

@@ -128,7 +128,7 @@ def make_vpc(
             region=region,
             id=ids.ec2("rtb"),
             vpc_id=vpc.id,
-            routes=[local_route(vpc)],
+            routes=local_routes(vpc),
             associations=[RouteTableAssociation(association_id=ids.ec2("rtbassoc"), main=True)],
         )
     )
@@ -170,8 +170,13 @@ def make_vpc(
     return vpc
 
 
-def local_route(vpc: Vpc) -> Route:
-    return Route(destination=vpc.cidr_block, target="gateway_id", target_id="local", origin="CreateRouteTable")
+def local_routes(vpc: Vpc) -> list[Route]:
+    """What every route table of the VPC has: a route for each of its blocks."""
+    return [local_route(block) for block in (vpc.cidr_block, *(b.cidr_block for b in vpc.blocks))]
+
+
+def local_route(block: str) -> Route:
+    return Route(destination=block, target="gateway_id", target_id="local", origin="CreateRouteTable")
 
 
 def allow_all_egress(call: Call) -> Permission:

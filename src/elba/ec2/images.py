@@ -20,6 +20,10 @@ from elba.store.interface import View
 AMAZON = "137112412989"
 CANONICAL = "099720109477"
 DEBIAN = "136693071363"
+FEDORA = "125523088429"
+RED_HAT = "309956199498"
+ROCKY = "792107900819"
+ECS = "591542846629"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +167,42 @@ def _others(date: str) -> list[_BuiltIn]:
     return images
 
 
+def _by_others_for_x86(date: str) -> list[_BuiltIn]:
+    """Of vendors whose images tools' own tests and examples look for: owner, name, description, SSM parameters."""
+    ecs = "/aws/service/ecs/optimized-ami/"
+    return [
+        _BuiltIn(name, f"{name}", owner, alias, "x86_64", date, root, size, "gp3", parameters)
+        for owner, alias, name, root, size, parameters in (
+            (FEDORA, "", f"Fedora-Cloud-Base-AmazonEC2.x86_64-41-{date}.0", "/dev/sda1", 5, ()),
+            (RED_HAT, "", f"RHEL-9.5.0_HVM-{date}-x86_64-0-Hourly2-GP3", "/dev/sda1", 10, ()),
+            (ROCKY, "", f"Rocky-9-EC2-Base-9.5-{date}.0.x86_64", "/dev/sda1", 10, ()),
+            (
+                ECS,
+                "amazon",
+                f"amzn2-ami-ecs-hvm-2.0.{date}-x86_64-ebs",
+                "/dev/xvda",
+                30,
+                (f"{ecs}amazon-linux-2/recommended/image_id",),
+            ),
+            (
+                ECS,
+                "amazon",
+                f"al2023-ami-ecs-hvm-2023.0.{date}-kernel-6.1-x86_64",
+                "/dev/xvda",
+                30,
+                (f"{ecs}amazon-linux-2023/recommended/image_id",),
+            ),
+        )
+    ]
+
+
 @functools.lru_cache(maxsize=64)
 def _built_in(region: str) -> tuple[dict[str, ImageInfo], dict[str, str]]:
     """The region's built-in images by id, and its public SSM parameters."""
     images: dict[str, ImageInfo] = {}
     parameters: dict[str, str] = {}
     for date in _DATES:
-        for one in (*_amazon(date), *_others(date)):
+        for one in (*_amazon(date), *_others(date), *_by_others_for_x86(date)):
             digest = hashlib.sha256(f"{region}/{one.name}".encode()).hexdigest()
             created = _SECONDS[date]
             image = ImageInfo(
@@ -185,7 +218,7 @@ def _built_in(region: str) -> tuple[dict[str, ImageInfo], dict[str, str]]:
                 volume_type=one.volume_type,
                 snapshot_id=f"snap-0{digest[16:32]}",
                 public=True,
-                ssm_parameter=one.parameters[0] if date == _DATES[-1] else "",
+                ssm_parameter=one.parameters[0] if one.parameters and date == _DATES[-1] else "",
                 deprecation_date=_DEPRECATION_DATE,
             )
             images[image.id] = image

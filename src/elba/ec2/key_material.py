@@ -60,7 +60,7 @@ def generate(key_type: str) -> KeyMaterial:
 
 
 def parse_public_key(material: bytes) -> KeyMaterial:
-    """What ImportKeyPair was given: OpenSSH's one line, or that, or DER, in base64; or PEM.
+    """What ImportKeyPair was given: OpenSSH's one line, or that, or DER, in base64; PEM; or RFC 4716's form.
 
     Raises: ApiError InvalidKey.Format.
     """
@@ -84,9 +84,28 @@ def _load(material: bytes) -> object:
         try:
             if attempt.startswith(b"ssh-"):
                 return serialization.load_ssh_public_key(attempt)
+            if attempt.startswith(b"---- BEGIN SSH2 PUBLIC KEY ----"):
+                return serialization.load_ssh_public_key(_one_line(attempt))
             if attempt.startswith(b"-----BEGIN"):
                 return serialization.load_pem_public_key(attempt)
             return serialization.load_der_public_key(attempt)
         except (ValueError, UnsupportedAlgorithm):
             continue
     return None
+
+
+def _one_line(text: bytes) -> bytes:
+    """A key in RFC 4716's form, with its headers left out, as OpenSSH writes it. Raises: ValueError."""
+    lines = iter(text.splitlines()[1:])
+    body: list[bytes] = []
+    for line in lines:
+        if line.startswith(b"---- END"):
+            break
+        if b":" in line:
+            while line.endswith(b"\\"):  # a header goes on in the next line
+                line = next(lines, b"")
+            continue
+        body.append(line.strip())
+    blob = base64.b64decode(b"".join(body), validate=True)
+    length = int.from_bytes(blob[:4], "big")
+    return blob[4 : 4 + length] + b" " + base64.b64encode(blob)

@@ -42,6 +42,14 @@ class AccountDefaults(Resource, frozen=True, kw_only=True):
     default_credit_specification: dict[str, str] = {}
 
 
+class VpcBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """A block besides a VPC's first: IPv4 with a slice of its own, or IPv6 (data: nothing carries it)."""
+
+    association_id: str
+    cidr_block: str
+    slice: int = 0
+
+
 class Vpc(Resource, frozen=True, kw_only=True):
     """`slice`: the second octet of the 127.0.0.0/8 addresses under which the host reaches this VPC's addresses."""
 
@@ -56,6 +64,7 @@ class Vpc(Resource, frozen=True, kw_only=True):
     enable_dns_support: bool = True
     enable_dns_hostnames: bool = False
     enable_network_address_usage_metrics: bool = False
+    blocks: list[VpcBlock] = []
     create_time: float = 0.0
     tags: Tags = {}
 
@@ -71,6 +80,8 @@ class Subnet(Resource, frozen=True, kw_only=True):
     map_public_ip_on_launch: bool = False
     assign_ipv6_address_on_creation: bool = False
     enable_dns64: bool = False
+    ipv6_cidr_block: str = ""
+    ipv6_association_id: str = ""
     hostname_type: str = "ip-name"
     enable_resource_name_dns_a_record: bool = False
     enable_resource_name_dns_aaaa_record: bool = False

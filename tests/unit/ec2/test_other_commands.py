@@ -295,7 +295,31 @@ def test_importing_a_key_in_each_of_its_forms(account: Account) -> None:
     assert fingerprints == {hashlib.md5(der).digest().hex(":")}
 
 
-@pytest.mark.parametrize("material", [b"", b"x", b"ssh-rsa AAAA", b"-----BEGIN PUBLIC KEY-----\n"])
+def test_a_key_in_the_form_of_rfc_4716_is_imported(account: Account) -> None:
+    plain = generate("rsa").public_key
+    blob = plain.split()[1]
+    lines = [blob[i : i + 70] for i in range(0, len(blob), 70)]
+    text = "\n".join(
+        [
+            "---- BEGIN SSH2 PUBLIC KEY ----",
+            'Comment: "a long one, \\',
+            'in two lines"',
+            *lines,
+            "---- END SSH2 PUBLIC KEY ----",
+        ]
+    )
+    one = account.do(key_pairs.import_key_pair, key_name="one", public_key_material=plain.encode())
+    other = account.do(key_pairs.import_key_pair, key_name="other", public_key_material=text.encode())
+    assert one["key_fingerprint"] == other["key_fingerprint"]
+
+
+SSH2 = b"---- BEGIN SSH2 PUBLIC KEY ----"
+
+
+@pytest.mark.parametrize(
+    "material",
+    [b"", b"x", b"ssh-rsa AAAA", b"-----BEGIN PUBLIC KEY-----\n", SSH2, SSH2 + b"\nAAAA", SSH2 + b"\nA: b\\"],
+)
 def test_what_is_no_key_is_refused(account: Account, material: bytes) -> None:
     error = account.error(key_pairs.import_key_pair, key_name="k", public_key_material=material)
     assert error.code == "InvalidKey.Format"

@@ -51,6 +51,16 @@ def code(caught: pytest.ExceptionInfo[ClientError]) -> tuple[str, int]:
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
+def test_what_has_no_tags_shows_no_list_of_them(ec2: Any) -> None:
+    (instance,) = run(ec2)
+    (reservation,) = ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+    assert "Tags" not in reservation["Instances"][0]
+    ec2.create_tags(Resources=[instance], Tags=[{"Key": "a", "Value": "b"}])
+    (reservation,) = ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+    assert reservation["Instances"][0]["Tags"] == [{"Key": "a", "Value": "b"}]
+    assert "Tags" not in ec2.describe_images(ImageIds=[an_image(ec2)])["Images"][0]
+
+
 def test_an_instances_life_with_every_waiter(ec2: Any) -> None:
     ids = run(ec2)
     (instance,) = ids

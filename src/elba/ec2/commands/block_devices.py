@@ -45,7 +45,8 @@ def block_devices(image: ImageInfo, mappings: Iterable[Mapping[str, Any]]) -> li
         name = mapping.get("device_name")
         if not name:
             raise ApiError("MissingParameter", "The request must contain the parameter DeviceName")
-        if mapping.get("no_device") is not None or mapping.get("virtual_name"):
+        # Terraform's modules write "0" for a device that is to stay.
+        if mapping.get("no_device") not in (None, "0", "false") or mapping.get("virtual_name"):
             if name == image.root_device_name:
                 raise ApiError(
                     "InvalidBlockDeviceMapping", f"The root device '{name}' cannot be left out of the mapping."

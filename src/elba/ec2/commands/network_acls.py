@@ -7,7 +7,7 @@ import ipaddress
 from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
-from elba.ec2.commands.vpcs import parse_cidr
+from elba.ec2.commands.blocks import parse_cidr
 from elba.ec2.faults import has_dependencies, invalid, require
 from elba.ec2.idempotency import once
 from elba.ec2.queries.network import render_acl

@@ -7,8 +7,8 @@ import ipaddress
 from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
-from elba.ec2.commands.vpcs import parse_cidr
-from elba.ec2.defaults import local_route
+from elba.ec2.commands.blocks import parse_cidr
+from elba.ec2.defaults import local_routes
 from elba.ec2.edge_resources import EgressOnlyInternetGateway, VpcEndpoint, VpcPeeringConnection, VpnGateway
 from elba.ec2.faults import has_dependencies, invalid, require
 from elba.ec2.idempotency import once
@@ -68,7 +68,7 @@ def create_route_table(tx: Transaction, call: Call, request: Request) -> Answer:
             region=call.region,
             id=call.ids.ec2("rtb"),
             vpc_id=vpc.id,
-            routes=[local_route(vpc)],
+            routes=local_routes(vpc),
             tags=tags,
         )
         tx.put(table)

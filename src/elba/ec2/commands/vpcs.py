@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
 from elba.ec2 import zones
-from elba.ec2.addresses import allocate_slice
+from elba.ec2.addresses import allocate_slice, ipv4_blocks
+from elba.ec2.commands.blocks import add_block, amazon_ipv6_block, parse_cidr, with_ipv6_block
 from elba.ec2.defaults import (
     DEFAULT_CIDR,
     account_defaults,
@@ -41,23 +42,13 @@ from elba.errors import ApiError
 from elba.store.interface import Transaction, View
 
 
-def parse_cidr(text: str, name: str = "cidrBlock") -> ipaddress.IPv4Network:
-    """The block with its host bits cleared, as EC2 stores it. Raises: ApiError InvalidParameterValue."""
-    try:
-        if "/" not in text:
-            raise ValueError(text)
-        return ipaddress.IPv4Network(text, strict=False)
-    except ValueError:
-        raise invalid(text, name, "This is not a valid CIDR block.") from None
-
-
 def create_vpc(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError InvalidVpc.Range (not /16 to /28), VpcLimitExceeded."""
     tags = specified_tags(request, "vpc")["vpc"]
     if not request.get("cidr_block"):
         raise missing("CidrBlock")
-    if request.get("amazon_provided_ipv6_cidr_block") or request.get("ipv6_cidr_block"):
-        raise ApiError("UnsupportedOperation", "Elba's VPCs have no IPv6 addresses.")
+    if request.get("ipv6_cidr_block"):
+        raise ApiError("UnsupportedOperation", "Elba's VPCs take IPv6 blocks of Amazon's pool only.")
     block = parse_cidr(request["cidr_block"])
     if not 16 <= block.prefixlen <= 28:
         raise ApiError("InvalidVpc.Range", f"The CIDR '{request['cidr_block']}' is invalid.")
@@ -67,6 +58,8 @@ def create_vpc(tx: Transaction, call: Call, request: Request) -> Answer:
     if account_defaults(tx, call) is None:
         ensure_defaults(tx, call)
     vpc = make_vpc(tx, call, cidr_block=str(block), number=allocate_slice(tx), instance_tenancy=tenancy, tags=tags)
+    if request.get("amazon_provided_ipv6_cidr_block"):
+        vpc = add_block(tx, call, vpc, amazon_ipv6_block(call, vpc))
     return {"vpc": render_vpc(call, vpc)}
 
 
@@ -125,7 +118,8 @@ def create_subnet(tx: Transaction, call: Call, request: Request) -> Answer:
     if not request.get("cidr_block"):
         raise missing("CidrBlock")
     block = parse_cidr(request["cidr_block"])
-    if not 16 <= block.prefixlen <= 28 or not block.subnet_of(ipaddress.IPv4Network(vpc.cidr_block)):
+    within = any(block.subnet_of(ipaddress.IPv4Network(b.cidr_block)) for b in ipv4_blocks(vpc))
+    if not 16 <= block.prefixlen <= 28 or not within:
         raise ApiError("InvalidSubnet.Range", f"The CIDR '{request['cidr_block']}' is invalid.")
     siblings = tx.children(Subnet, call.account, call.region, vpc.id)
     if any(block.overlaps(ipaddress.IPv4Network(s.cidr_block)) for s in siblings):
@@ -134,6 +128,8 @@ def create_subnet(tx: Transaction, call: Call, request: Request) -> Answer:
         zones.zone_names(tx, call.region), key=lambda z: sum(s.availability_zone == z for s in siblings)
     )
     subnet = make_subnet(tx, call, vpc, str(block), zone, tags=tags)
+    if ipv6 := request.get("ipv6_cidr_block"):
+        subnet = with_ipv6_block(tx, call, vpc, subnet, ipv6)
     return {"subnet": render_subnet(tx, call, subnet)}
 
 
@@ -164,8 +160,11 @@ def create_default_subnet(tx: Transaction, call: Call, request: Request) -> Answ
     if vpc is None:
         raise ApiError("DefaultVpcDoesNotExist", "A default VPC does not exist for this account in this region.")
     siblings = tx.children(Subnet, call.account, call.region, vpc.id)
-    if any(s.default_for_az and s.availability_zone == zone for s in siblings):
-        raise ApiError("DefaultSubnetAlreadyExistsInAvailabilityZone", f"A default subnet already exists in {zone}.")
+    there = next((s.id for s in siblings if s.default_for_az and s.availability_zone == zone), None)
+    if there is not None:
+        raise ApiError(
+            "DefaultSubnetAlreadyExistsInAvailabilityZone", f"'{there}' is already the default subnet in {zone}."
+        )
     assert vpc.cidr_block == DEFAULT_CIDR
     return {"subnet": render_subnet(tx, call, make_default_subnet(tx, call, vpc, zone))}
 
@@ -201,7 +200,10 @@ def modify_subnet_attribute(tx: Transaction, call: Call, request: Request) -> An
         value = (request.get(name) or {}).get("value")
         if value is not None:
             changes[member] = bool(value)
-    if (request.get("assign_ipv6_address_on_creation") or {}).get("value"):
+    assign = (request.get("assign_ipv6_address_on_creation") or {}).get("value")
+    if assign is not None:
+        changes["assign_ipv6_address_on_creation"] = bool(assign)
+    if assign and not subnet.ipv6_cidr_block:
         raise ApiError(
             "InvalidParameterValue",
             f"Invalid value 'true' for assignIpv6AddressOnCreation: subnet {subnet.id} has no IPv6 CIDR block.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elba.ec2.commands import (
+    blocks,
     elastic_ips,
     gateways,
     interfaces,
@@ -26,6 +27,11 @@ delete_vpc = mutating(vpcs.delete_vpc)
 modify_vpc_attribute = mutating(vpcs.modify_vpc_attribute)
 describe_vpcs = reading(network.describe_vpcs)
 describe_vpc_attribute = reading(network.describe_vpc_attribute)
+
+associate_vpc_cidr_block = mutating(blocks.associate_vpc_cidr_block)
+disassociate_vpc_cidr_block = mutating(blocks.disassociate_vpc_cidr_block)
+associate_subnet_cidr_block = mutating(blocks.associate_subnet_cidr_block)
+disassociate_subnet_cidr_block = mutating(blocks.disassociate_subnet_cidr_block)
 
 create_subnet = mutating(vpcs.create_subnet)
 create_default_subnet = mutating(vpcs.create_default_subnet)

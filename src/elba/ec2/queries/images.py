@@ -63,7 +63,7 @@ def render_image(image: ImageInfo) -> Answer:
         "source_instance_id": image.source_instance_id or None,
         "deregistration_protection": "disabled",
         "public_ssm_parameter_name": image.ssm_parameter or None,
-        "tags": tag_list(image.tags),
+        "tags": tag_list(image.tags) or None,
     }
 
 

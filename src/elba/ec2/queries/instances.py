@@ -92,7 +92,7 @@ def render_instance(view: View, call: Call, instance: Instance) -> Answer:
         "block_device_mappings": [] if gone else [_block_device(v) for v in volumes_of(view, instance)],
         "virtualization_type": "hvm",
         "client_token": instance.client_token,
-        "tags": tag_list(instance.tags),
+        "tags": tag_list(instance.tags) or None,  # EC2 leaves it out where there is none
         "hypervisor": "xen",
         "network_interfaces": [_interface(view, call, i, bool(public_ip)) for i in interfaces],
         "iam_instance_profile": {

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from elba.call import Answer, Call, Request
-from elba.ec2.addresses import available_address_count
+from elba.ec2.addresses import available_address_count, ipv4_blocks, ipv6_blocks
 from elba.ec2.faults import require, require_all
 from elba.ec2.filters import Fields, page, select
-from elba.ec2.resources import InternetGateway, NetworkAcl, NetworkAclEntry, Subnet, Vpc
+from elba.ec2.resources import InternetGateway, NetworkAcl, NetworkAclEntry, Subnet, Vpc, VpcBlock
 from elba.ec2.tagging import tag_list
 from elba.errors import ApiError
 from elba.store.interface import View
+
+
+def render_block(block: VpcBlock, state: str = "associated") -> Answer:
+    return {
+        "association_id": block.association_id,
+        "cidr_block": block.cidr_block,
+        "cidr_block_state": {"state": state},
+    }
+
+
+def render_ipv6_block(call: Call, block: VpcBlock, state: str = "associated") -> Answer:
+    return {
+        "association_id": block.association_id,
+        "ipv6_cidr_block": block.cidr_block,
+        "ipv6_cidr_block_state": {"state": state},
+        "network_border_group": call.region,
+        "ipv6_pool": "Amazon",
+        "ip_source": "amazon",
+        "ipv6_address_attribute": "public",
+    }
 
 
 def render_vpc(call: Call, vpc: Vpc) -> Answer:
@@ -21,14 +41,8 @@ def render_vpc(call: Call, vpc: Vpc) -> Answer:
         "owner_id": vpc.account,
         "instance_tenancy": vpc.instance_tenancy,
         "is_default": vpc.is_default,
-        "cidr_block_association_set": [
-            {
-                "association_id": vpc.association_id,
-                "cidr_block": vpc.cidr_block,
-                "cidr_block_state": {"state": "associated"},
-            }
-        ],
-        "ipv6_cidr_block_association_set": [],
+        "cidr_block_association_set": [render_block(b) for b in ipv4_blocks(vpc)],
+        "ipv6_cidr_block_association_set": [render_ipv6_block(call, b) for b in ipv6_blocks(vpc)],
         "tags": tag_list(vpc.tags),
     }
 
@@ -38,14 +52,15 @@ _VPC_FIELDS: Fields[Vpc] = {
     "cidr": lambda v: v.cidr_block,
     "cidr-block": lambda v: v.cidr_block,
     "cidrBlock": lambda v: v.cidr_block,
-    "cidr-block-association.cidr-block": lambda v: v.cidr_block,
-    "cidr-block-association.association-id": lambda v: v.association_id,
+    "cidr-block-association.cidr-block": lambda v: [b.cidr_block for b in ipv4_blocks(v)],
+    "cidr-block-association.association-id": lambda v: [b.association_id for b in ipv4_blocks(v)],
     "cidr-block-association.state": lambda v: "associated",
     "dhcp-options-id": lambda v: v.dhcp_options_id,
     "dhcpOptionsId": lambda v: v.dhcp_options_id,
-    "ipv6-cidr-block-association.ipv6-cidr-block": lambda v: None,
-    "ipv6-cidr-block-association.association-id": lambda v: None,
-    "ipv6-cidr-block-association.state": lambda v: None,
+    "ipv6-cidr-block-association.ipv6-cidr-block": lambda v: [b.cidr_block for b in ipv6_blocks(v)],
+    "ipv6-cidr-block-association.association-id": lambda v: [b.association_id for b in ipv6_blocks(v)],
+    "ipv6-cidr-block-association.ipv6-pool": lambda v: "Amazon" if ipv6_blocks(v) else None,
+    "ipv6-cidr-block-association.state": lambda v: "associated" if ipv6_blocks(v) else None,
     "is-default": lambda v: v.is_default,
     "isDefault": lambda v: v.is_default,
     "owner-id": lambda v: v.account,
@@ -78,6 +93,16 @@ def describe_vpc_attribute(view: View, call: Call, request: Request) -> Answer:
     return {"vpc_id": vpc.id, name: {"value": value}}
 
 
+def render_subnet_ipv6(subnet: Subnet, state: str = "associated") -> Answer:
+    return {
+        "association_id": subnet.ipv6_association_id,
+        "ipv6_cidr_block": subnet.ipv6_cidr_block,
+        "ipv6_cidr_block_state": {"state": state},
+        "ipv6_address_attribute": "public",
+        "ip_source": "amazon",
+    }
+
+
 def render_subnet(view: View, call: Call, subnet: Subnet) -> Answer:
     return {
         "subnet_id": subnet.id,
@@ -92,7 +117,7 @@ def render_subnet(view: View, call: Call, subnet: Subnet) -> Answer:
         "map_public_ip_on_launch": subnet.map_public_ip_on_launch,
         "map_customer_owned_ip_on_launch": False,
         "assign_ipv6_address_on_creation": subnet.assign_ipv6_address_on_creation,
-        "ipv6_cidr_block_association_set": [],
+        "ipv6_cidr_block_association_set": [render_subnet_ipv6(subnet)] if subnet.ipv6_cidr_block else [],
         "enable_dns64": subnet.enable_dns64,
         "ipv6_native": False,
         "owner_id": subnet.account,
@@ -124,9 +149,9 @@ def _subnet_fields(view: View, call: Call) -> Fields[Subnet]:
         "map-customer-owned-ip-on-launch": lambda s: False,
         "enable-dns64": lambda s: s.enable_dns64,
         "ipv6-native": lambda s: False,
-        "ipv6-cidr-block-association.ipv6-cidr-block": lambda s: None,
-        "ipv6-cidr-block-association.association-id": lambda s: None,
-        "ipv6-cidr-block-association.state": lambda s: None,
+        "ipv6-cidr-block-association.ipv6-cidr-block": lambda s: s.ipv6_cidr_block or None,
+        "ipv6-cidr-block-association.association-id": lambda s: s.ipv6_association_id or None,
+        "ipv6-cidr-block-association.state": lambda s: "associated" if s.ipv6_cidr_block else None,
         "outpost-arn": lambda s: None,
         "owner-id": lambda s: s.account,
         "private-dns-name-options-on-launch.hostname-type": lambda s: s.hostname_type,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from elba.call import Answer, Call, Request
+from elba.ec2.addresses import ipv4_blocks
 from elba.ec2.edge_resources import FlowLog, VpcPeeringConnection
 from elba.ec2.faults import require_all
 from elba.ec2.filters import Fields, page, select
@@ -25,7 +26,7 @@ def _side(view: View, account: str, region: str, vpc_id: str, dns: bool, *, show
         "owner_id": account,
         "region": region,
         "cidr_block": None if vpc is None else vpc.cidr_block,
-        "cidr_block_set": [] if vpc is None else [{"cidr_block": vpc.cidr_block}],
+        "cidr_block_set": [] if vpc is None else [{"cidr_block": b.cidr_block} for b in ipv4_blocks(vpc)],
         "peering_options": {
             "allow_dns_resolution_from_remote_vpc": dns,
             "allow_egress_from_local_classic_link_to_remote_vpc": False,

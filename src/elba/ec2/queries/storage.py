@@ -44,7 +44,7 @@ def _render_volume(call: Call, volume: Volume) -> Answer:
         "create_time": volume.create_time,
         "multi_attach_enabled": False,
         "attachments": attachments,
-        "tags": tag_list(volume.tags),
+        "tags": tag_list(volume.tags) or None,
     }
 
 
@@ -113,7 +113,7 @@ def describe_snapshots(view: View, call: Call, request: Request) -> Answer:
                 "start_time": s.start_time,
                 "owner_id": s.account,
                 "storage_tier": "standard",
-                "tags": tag_list(s.tags),
+                "tags": tag_list(s.tags) or None,
             }
             for s in part
         ],

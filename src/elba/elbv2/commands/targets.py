@@ -92,7 +92,11 @@ def _require_instances(view: View, group: TargetGroup, ids: list[str]) -> None:
 def is_in_vpc(view: View, group: TargetGroup, address: str) -> bool:
     """Whether an ip target lies in the group's VPC."""
     vpc = view.get(Vpc, group.account, group.region, group.vpc_id or "")
-    return vpc is not None and ipaddress.ip_address(address) in ipaddress.ip_network(vpc.cidr_block, strict=False)
+    if vpc is None:
+        return False
+    parsed = ipaddress.ip_address(address)
+    blocks = (vpc.cidr_block, *(b.cidr_block for b in vpc.blocks))
+    return any(parsed in ipaddress.ip_network(block, strict=False) for block in blocks)
 
 
 def _zone_of_address(view: View, group: TargetGroup, address: str) -> str:
