@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elba.call import Answer, Call, Request
 from elba.iam import answers
+from elba.iam.aws_policies import KNOWN
 from elba.iam.names import (
     AWS_MANAGED,
     encode_document,
@@ -155,7 +156,7 @@ def list_policy_versions(view: View, call: Call, request: Request) -> Answer:
 
 
 def list_policies(view: View, call: Call, request: Request) -> Answer:
-    """Of AWS's own policies those that are attached somewhere: Elba keeps no list of the others."""
+    """Of AWS's own policies those that are attached somewhere, and the ones that stacks look for."""
     scope, only_attached = request.get("scope", "All"), request.get("only_attached", False)
     found: list[Answer] = []
     if scope in ("All", "Local"):
@@ -163,7 +164,7 @@ def list_policies(view: View, call: Call, request: Request) -> Answer:
     if scope in ("All", "AWS"):
         held = {arn for role in view.all(Role, call.account, GLOBAL) for arn in role.attached_policies}
         held |= {arn for user in view.all(User, call.account, GLOBAL) for arn in user.attached_policies}
-        aws = sorted(arn for arn in held if arn.startswith(AWS_MANAGED))
+        aws = sorted(arn for arn in held | KNOWN if arn.startswith(AWS_MANAGED))
         found += [{**answers.aws_managed_policy(view, call.account, arn), "tags": None} for arn in aws]
     found = [p for p in found if under_path(p["path"], request) and (p["attachment_count"] or not only_attached)]
     shown, rest = page(found, lambda policy: str(policy["arn"]), request)

@@ -86,7 +86,10 @@ def test_lists_by_path(iam: Any) -> None:
     assert [p["Path"] for p in iam.list_instance_profiles(PathPrefix="/x/")["InstanceProfiles"]] == ["/x/"]
     iam.attach_role_policy(RoleName="r", PolicyArn=SSM_CORE)
     assert [p["Arn"] for p in iam.list_policies(Scope="Local")["Policies"]] == [POLICY_ARN]
-    assert [p["Arn"] for p in iam.list_policies(Scope="AWS")["Policies"]] == [SSM_CORE]
+    pages = iam.get_paginator("list_policies").paginate(Scope="AWS")
+    own = {p["PolicyName"]: p for page in pages for p in page["Policies"]}
+    assert own["AmazonSSMManagedInstanceCore"]["AttachmentCount"] == 1
+    assert own["AWSLambdaBasicExecutionRole"]["Path"] == "/service-role/"
     assert [p["Arn"] for p in iam.list_policies(OnlyAttached=True)["Policies"]] == [SSM_CORE]
 
 
