@@ -167,7 +167,7 @@ class AlarmEvaluator:
             call = _call(self._parts, alarm.account, alarm.region, f"alarm:{alarm.id}")
             if (verdict := outcome.verdict) is not None:
                 changed = commands.change_state(tx, call, alarm, verdict.state, verdict.reason, verdict.reason_data)
-                commands.emit_actions(tx, call, changed, alarm.state_value)
+                commands.emit_actions(tx, call, changed, alarm.state_value, before=alarm)
             for arn in outcome.repeat:
                 commands.emit_action(
                     tx, call, alarm, alarm.state_value, arn, reason_data=outcome.reason_data, repeated=True

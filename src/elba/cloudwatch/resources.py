@@ -101,6 +101,10 @@ class AlarmAction(Resource, frozen=True, kw_only=True):
     state_reason: str
     state_reason_data: str = ""
     time: float = 0.0
+    old_state_reason: str = ""
+    old_state_reason_data: str = ""
+    old_time: float = 0.0
+    """Why and since when the alarm was in `old_state`; "" and 0 if that is not known."""
     repeated: bool = False
     """True for the once-a-minute repetition that scaling policies get while the state lasts."""
 

@@ -27,10 +27,21 @@ def event_of(action: AlarmAction, alarm: Alarm | CompositeAlarm | None) -> dict[
         "alarmData": {
             "alarmName": action.alarm_name,
             "state": state,
-            "previousState": {"value": action.old_state},
+            "previousState": _previous(action),
             "configuration": {} if alarm is None else _configuration(alarm),
         },
     }
+
+
+def _previous(action: AlarmAction) -> dict[str, Any]:
+    state: dict[str, Any] = {"value": action.old_state}
+    if action.old_state_reason:
+        state["reason"] = action.old_state_reason
+    if action.old_state_reason_data:
+        state["reasonData"] = action.old_state_reason_data
+    if action.old_time:
+        state["timestamp"] = _time(action.old_time)
+    return state
 
 
 def _configuration(alarm: Alarm | CompositeAlarm) -> dict[str, Any]:

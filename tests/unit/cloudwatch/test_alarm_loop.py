@@ -13,6 +13,7 @@ from elba.cloudwatch import operations as api
 from elba.cloudwatch.alarms import iso, window_end
 from elba.cloudwatch.resources import Alarm, AlarmAction
 from elba.errors import ApiError
+from elba.lambda_.alarm_events import event_of
 from elba.store.interface import Transaction
 from tests.unit.cloudwatch.bench import ACCOUNT, LAG, POLICY, REGION, TOPIC, Bench
 
@@ -566,3 +567,19 @@ def test_an_alarm_on_a_grouped_query_is_in_alarm_while_one_of_its_series_is(benc
     with pytest.raises(ApiError) as caught:
         bench.run(api.describe_alarm_contributors, alarm_name="nobody")
     assert caught.value.code == "ResourceNotFoundException"
+
+
+def test_an_action_knows_the_state_before(bench: Bench) -> None:
+    function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+    put_alarm(bench, alarm_actions=[function])
+    created = bench.now
+    bench.advance(3)
+    bench.run(api.set_alarm_state, alarm_name="a", state_value="ALARM", state_reason="testing alarm")
+    (action,) = bench.take_actions()
+    data = event_of(action, None)["alarmData"]
+    assert data["state"]["reason"] == "testing alarm"
+    assert data["previousState"] == {
+        "value": "INSUFFICIENT_DATA",
+        "reason": "Unchecked: Initial alarm creation",
+        "timestamp": iso(created),
+    }

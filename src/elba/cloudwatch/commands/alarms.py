@@ -174,7 +174,7 @@ def set_alarm_state(tx: Transaction, call: Call, request: Request) -> Answer:
         return {}
     changed = change_state(tx, call, alarm, state, reason, reason_data or None)
     if state != alarm.state_value:
-        emit_actions(tx, call, changed, alarm.state_value)
+        emit_actions(tx, call, changed, alarm.state_value, before=alarm)
     return {}
 
 

@@ -154,8 +154,12 @@ def _add_state_history(tx: Transaction, call: Call, old: AnyAlarm, new: AnyAlarm
     )
 
 
-def emit_actions(tx: Transaction, call: Call, alarm: AnyAlarm, old_state: str) -> None:
+def emit_actions(
+    tx: Transaction, call: Call, alarm: AnyAlarm, old_state: str, *, before: AnyAlarm | None = None
+) -> None:
     """Ask for the actions of the alarm's present state, unless its actions are disabled.
+
+    `before` is the alarm as it was in `old_state`, if that is at hand.
 
     While a mute rule is active they are held back, and asked for by `mute_rules.unmute` afterwards.
     """
@@ -168,7 +172,7 @@ def emit_actions(tx: Transaction, call: Call, alarm: AnyAlarm, old_state: str) -
     if alarm.muted_from is not None:
         tx.put(msgspec.structs.replace(alarm, muted_from=None))
     for arn in dict.fromkeys(actions_of(alarm, alarm.state_value)):
-        emit_action(tx, call, alarm, old_state, arn)
+        emit_action(tx, call, alarm, old_state, arn, before=before)
 
 
 def emit_action(
@@ -181,6 +185,7 @@ def emit_action(
     reason: str | None = None,
     reason_data: str | None = None,
     repeated: bool = False,
+    before: AnyAlarm | None = None,
 ) -> None:
     """Ask for one action; `reason` and `reason_data` default to those of the alarm's state."""
     tx.put(
@@ -197,6 +202,9 @@ def emit_action(
             state_reason=alarm.state_reason if reason is None else reason,
             state_reason_data=(alarm.state_reason_data if reason_data is None else reason_data) or "",
             time=call.now,
+            old_state_reason="" if before is None else before.state_reason,
+            old_state_reason_data="" if before is None else before.state_reason_data or "",
+            old_time=0.0 if before is None else before.state_updated,
             repeated=repeated,
         )
     )
