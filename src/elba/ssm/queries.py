@@ -13,9 +13,11 @@ from elba.ssm.resources import Parameter, ParameterVersion
 from elba.store.interface import View
 
 
-def _parameter(parameter: Parameter, selector: str, decrypt: bool) -> Answer:
+def _parameter(parameter: Parameter, selector: str, decrypt: bool, asked: str = "") -> Answer:
+    """`asked`: the name in the request; at the top level it is shown with or without slash as it was asked for."""
+    named = asked.removesuffix(selector)
     return {
-        "name": parameter.id,
+        "name": named if named.removeprefix("/") == parameter.id.removeprefix("/") else parameter.id,
         "type": parameter.type,
         "value": shown_value(parameter, decrypt),
         "version": parameter.version,
@@ -27,8 +29,9 @@ def _parameter(parameter: Parameter, selector: str, decrypt: bool) -> Answer:
 
 
 def get_parameter(view: View, call: Call, request: Request) -> Answer:
-    parameter, selector = select(view, call, request["name"])
-    return {"parameter": _parameter(parameter, selector, request.get("with_decryption", False))}
+    name = request["name"]
+    parameter, selector = select(view, call, name)
+    return {"parameter": _parameter(parameter, selector, request.get("with_decryption", False), name)}
 
 
 def get_parameters(view: View, call: Call, request: Request) -> Answer:
@@ -40,7 +43,7 @@ def get_parameters(view: View, call: Call, request: Request) -> Answer:
         except ApiError:
             unknown.append(name)
         else:
-            found.append(_parameter(parameter, selector, request.get("with_decryption", False)))
+            found.append(_parameter(parameter, selector, request.get("with_decryption", False), name))
     return {"parameters": found, "invalid_parameters": unknown}
 
 

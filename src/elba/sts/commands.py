@@ -43,6 +43,7 @@ def assume_role(tx: Transaction, call: Call, request: Request) -> Answer:
             "ValidationError",
             "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining",
         )
+    _require_session_tags(request)
     session = request["role_session_name"]
     key = role_session(tx, call, role, session, duration)
     policy = request.get("policy")
@@ -52,6 +53,19 @@ def assume_role(tx: Transaction, call: Call, request: Request) -> Answer:
         "packed_policy_size": None if policy is None else max(1, len(policy) * 100 // 2048),
         "source_identity": request.get("source_identity"),
     }
+
+
+def _require_session_tags(request: Request) -> None:
+    """Raises: ApiError InvalidParameterValue. Keys differ by more than case; transitive ones are among them."""
+    keys = [tag["key"].lower() for tag in request.get("tags") or ()]
+    if len(set(keys)) < len(keys):
+        raise ApiError(
+            "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+        )
+    if {key.lower() for key in request.get("transitive_tag_keys") or ()} - set(keys):
+        raise ApiError(
+            "InvalidParameterValue", "The specified transitive tag key must be included in the requested tags."
+        )
 
 
 def role_session(tx: Transaction, call: Call, role: Role, session_name: str, duration_seconds: float) -> AccessKey:

@@ -294,6 +294,14 @@ def test_refusals(elba: Harness, operation: str, parameters: dict[str, Any], cod
     assert elba.refused(operation, **parameters) == (code, message)
 
 
+def test_a_template_is_named_by_its_id_or_its_name_not_both(elba: Harness) -> None:
+    both = {"LaunchTemplateId": elba.template("both"), "LaunchTemplateName": "both"}
+    text = "Valid requests must contain either launchTemplateId or LaunchTemplateName"
+    assert elba.refused("create_auto_scaling_group", **CREATE, LaunchTemplate=both) == ("ValidationError", text)
+    policy = {"LaunchTemplate": {"LaunchTemplateSpecification": both}}
+    assert elba.refused("create_auto_scaling_group", **CREATE, MixedInstancesPolicy=policy) == ("ValidationError", text)
+
+
 @pytest.mark.parametrize(
     ("data", "detail"),
     [

@@ -32,8 +32,8 @@ def code_of(call: Any, **parameters: Any) -> str:
 def test_at_the_top_level_a_leading_slash_makes_no_difference(ssm: Any, made: str, asked: str) -> None:
     ssm.put_parameter(Name=made, Value="1", Type="String")
     assert code_of(ssm.put_parameter, Name=asked, Value="2", Type="String") == "ParameterAlreadyExists"
-    assert ssm.get_parameter(Name=asked)["Parameter"]["Name"] == made
-    assert len(ssm.get_parameters(Names=[asked])["Parameters"]) == 1
+    assert ssm.get_parameter(Name=asked)["Parameter"]["Name"] == asked
+    assert [each["Name"] for each in ssm.get_parameters(Names=[f"{asked}:1"])["Parameters"]] == [asked]
     ssm.add_tags_to_resource(ResourceType="Parameter", ResourceId=asked, Tags=[{"Key": "a", "Value": "b"}])
     assert ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=made)["TagList"]
     ssm.delete_parameter(Name=asked)

@@ -55,6 +55,17 @@ def code_of(call: Any, **parameters: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+def test_session_tags_are_told_apart_by_more_than_case_and_hold_the_transitive_ones(world: ServerWorld) -> None:
+    root(world, "iam").create_role(RoleName="r", AssumeRolePolicyDocument=trust({"AWS": "000000000000"}))
+    sts = root(world, "sts")
+    tag = {"Key": "Team", "Value": "a"}
+    asked = {"RoleArn": ARN, "RoleSessionName": "me"}
+    assert sts.assume_role(**asked, Tags=[tag], TransitiveTagKeys=["team"])["Credentials"]
+    assert code_of(sts.assume_role, **asked, Tags=[tag], TransitiveTagKeys=["b"]) == "InvalidParameterValue"
+    twice = [tag, {"Key": "team", "Value": "b"}]
+    assert code_of(sts.assume_role, **asked, Tags=twice) == "InvalidParameterValue"
+
+
 def test_assume_role_then_use_the_session(world: ServerWorld) -> None:
     iam, sts = root(world, "iam"), root(world, "sts")
     role = iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust({"AWS": "000000000000"}))["Role"]

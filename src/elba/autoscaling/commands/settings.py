@@ -53,6 +53,9 @@ def launch_fields(view: View, call: Call, request: Request, *, required: bool) -
 
 
 def _template(view: View, call: Call, specification: dict[str, Any], *, typed: bool) -> dict[str, str]:
+    if specification.get("launch_template_id") and specification.get("launch_template_name"):
+        # Describe answers with both, but only one may be given.
+        raise faults.validation("Valid requests must contain either launchTemplateId or LaunchTemplateName")
     template, _, data = launch_source.resolve(view, call, specification)
     if not data.get("image_id"):
         raise faults.validation(f"{launch_source.INVALID_TEMPLATE}The request must contain the parameter ImageId")

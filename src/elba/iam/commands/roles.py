@@ -56,7 +56,10 @@ def create_role(tx: Transaction, call: Call, request: Request) -> Answer:
         tags=tags_of(request),
     )
     tx.put(role)
-    return {"role": answers.role(role)}
+    shown = answers.role(role)
+    if "max_session_duration" not in request:
+        del shown["max_session_duration"]  # the default is told by GetRole, not here
+    return {"role": shown}
 
 
 def _require_unused(tx: Transaction, call: Call, name: str) -> None:
