@@ -225,16 +225,19 @@ pub struct Tls {
     tickets: Arc<dyn ProducesTickets>,
     source: Vec<protocol::Certificate>,
     policy: String,
+    http2: bool,
 }
 
 impl Tls {
     /// The listener's side of TLS. `before`, what it was until now, is taken over if nothing has changed; its session
-    /// tickets live on in any case. What concerns one further certificate only is a problem.
+    /// tickets live on in any case. What concerns one further certificate only is a problem. `http2`: it is offered
+    /// (routing.http2.enabled).
     ///
     /// # Errors
     /// Why the listener cannot be served, for a person.
     pub fn compile(
         listener: &protocol::Listener,
+        http2: bool,
         before: Option<&Arc<Tls>>,
         problems: &mut Vec<String>,
     ) -> Result<Arc<Tls>, String> {
@@ -246,9 +249,10 @@ impl Tls {
                 ));
             }
         }
-        if let Some(same) =
-            before.filter(|tls| tls.source == listener.certificates && tls.policy == listener.ssl_policy)
-        {
+        let is_same = |tls: &&Arc<Tls>| {
+            tls.source == listener.certificates && tls.policy == listener.ssl_policy && tls.http2 == http2
+        };
+        if let Some(same) = before.filter(is_same) {
             return Ok(same.clone());
         }
         let policy = Policy::parse(&listener.ssl_policy)
@@ -288,12 +292,16 @@ impl Tls {
         config.ticketer = tickets.clone();
         config.send_tls13_tickets = 1;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if http2 {
+            config.alpn_protocols.insert(0, b"h2".to_vec());
+        }
         Ok(Arc::new(Tls {
             config: Arc::new(config),
             certificates,
             tickets,
             source: listener.certificates.clone(),
             policy: listener.ssl_policy.clone(),
+            http2,
         }))
     }
 

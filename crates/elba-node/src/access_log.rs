@@ -469,6 +469,13 @@ fn format_record(
         (true, false) => "ws",
         (true, true) => "wss",
     };
+    let scheme = kind;
+    let to_grpc = group.is_some_and(|group| group.source.protocol_version == "GRPC");
+    let kind = match (record.is_http2, to_grpc) {
+        (true, true) => "grpcs",
+        (true, false) => "h2",
+        (false, _) => kind,
+    };
     let line = Line {
         kind,
         time: at(record.ended),
@@ -485,11 +492,12 @@ fn format_record(
         received_bytes: record.received,
         sent_bytes: record.sent,
         method: record.method.of(text),
-        scheme: kind,
+        scheme,
         host: record.host.of(text),
         port: listener.port,
         uri: record.uri.of(text),
         version: match record.version {
+            _ if record.is_http2 => "HTTP/2.0",
             Version::Http09 => "HTTP/0.9",
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",

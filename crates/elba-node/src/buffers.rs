@@ -97,6 +97,19 @@ impl Input {
         }
     }
 
+    /// Puts bytes behind what is there.
+    pub fn put(&mut self, buffers: &Buffers, bytes: &[u8]) {
+        if self.block.is_empty() {
+            self.block = buffers.block();
+        }
+        let end = self.end + bytes.len();
+        if end > self.block.len() {
+            self.block.resize(end, 0);
+        }
+        self.block[self.end..end].copy_from_slice(bytes);
+        self.end = end;
+    }
+
     /// Goes on with a larger block, if nothing is in the one it has.
     pub fn widen(&mut self, buffers: &Buffers) {
         if self.is_empty() && self.block.len() < WIDE_BLOCK {

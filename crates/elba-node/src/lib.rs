@@ -12,6 +12,7 @@ pub mod counters;
 pub mod dns;
 pub mod handover;
 pub mod health;
+pub mod http2;
 pub mod instance;
 pub mod link;
 pub mod log;

@@ -125,6 +125,11 @@ where
         ))
     }
 
+    /// Whether the handshake chose HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.session.alpn_protocol() == Some(b"h2")
+    }
+
     fn poll_write_with(
         &mut self,
         context: &mut Context<'_>,

@@ -102,7 +102,7 @@ pub(super) fn compile_load_balancer(
             let known = before
                 .and_then(|before| before.listeners.iter().find(|known| known.arn == listener.arn))
                 .and_then(|known| known.tls.as_ref());
-            match Tls::compile(listener, known, &mut problems) {
+            match Tls::compile(listener, attributes.http2, known, &mut problems) {
                 Ok(compiled) => {
                     tls = Some(compiled);
                     supported = true;

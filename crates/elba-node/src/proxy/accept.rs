@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use super::connection::Connection;
 use super::state::Worker;
 use crate::counters::Balancer;
+use crate::http2;
 use crate::timer::Timer;
 use crate::tls::{Socket, TlsStream};
 
@@ -92,7 +93,12 @@ pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serv
                 }),
             };
             drop(config);
-            Connection::new(worker, stream, peer, serves).run().await;
+            if stream.is_http2() {
+                // boxed, for its state is large and most connections are not of its kind
+                Box::pin(http2::serve::serve(worker, stream, peer, serves, place)).await;
+            } else {
+                Connection::new(worker, stream, peer, serves).run().await;
+            }
         }
         Err(Some(place)) => {
             if let Some(runtime) = worker.config().balancers.get(place.load_balancer as usize) {

@@ -44,12 +44,12 @@ pub(super) enum Next {
 }
 
 /// An open client connection in the counters.
-struct Open {
+pub struct Open {
     cells: Arc<BalancerCells>,
 }
 
 impl Open {
-    fn new(cells: Arc<BalancerCells>) -> Open {
+    pub fn new(cells: Arc<BalancerCells>) -> Open {
         cells.add(Balancer::Opened, 1);
         cells.add(Balancer::NewConnectionCount, 1);
         Open { cells }
@@ -89,7 +89,7 @@ pub struct Connection<S> {
     /// the client's address as security groups see it
     known_as: Cell<IpAddr>,
     opened_ms: u64,
-    open: Option<Open>,
+    open: Option<Rc<Open>>,
     place: Option<(Rc<Config>, Place)>,
 }
 
@@ -120,6 +120,56 @@ impl<S: ClientStream> Connection<S> {
             open: None,
             place: None,
         }
+    }
+
+    /// A stream of a multiplexed connection, whose head is `head`.
+    pub fn of_stream(
+        worker: Rc<Worker>,
+        stream: S,
+        peer: SocketAddr,
+        serves: Rc<Serves>,
+        open: Rc<Open>,
+        head: &[u8],
+    ) -> Connection<S> {
+        let mut connection = Connection::new(worker, stream, peer, serves);
+        connection.keep_until_ms = u64::MAX;
+        connection.open = Some(open);
+        connection.timer.set_fresh_until(0);
+        connection.input.put(&connection.worker.buffers, head);
+        connection.received = head.len() as u64;
+        connection.bytes = head.len() as u64;
+        connection
+    }
+
+    /// Serves the one request of a stream.
+    pub async fn run_stream(mut self) {
+        poll_fn(|context| {
+            self.timer.remember(context);
+            Poll::Ready(())
+        })
+        .await;
+        match self.decide() {
+            Decision::Incomplete => {
+                // a head that is there whole and yet not: more of it than is read
+                if let Decision::Answer(next) = self.refuse_unread(400) {
+                    self.send_output(next).await;
+                }
+            }
+            Decision::Close => {}
+            Decision::Answer(next) => {
+                self.send_output(next).await;
+            }
+            Decision::Forward(plan) => {
+                self.exchange(plan).await;
+            }
+        }
+        self.count_bytes();
+        self.end_log();
+        self.input.consume(usize::MAX);
+        self.input.release(&self.worker.buffers);
+        self.worker
+            .buffers
+            .give_back_output(std::mem::take(&mut self.output));
     }
 
     /// Serves the client until either side ends it.
@@ -251,7 +301,7 @@ impl<S: ClientStream> Connection<S> {
         let attributes = &runtime.balancer.attributes;
         self.idle_ms = attributes.idle_timeout_ms;
         if self.open.is_none() {
-            self.open = Some(Open::new(runtime.cells.clone()));
+            self.open = Some(Rc::new(Open::new(runtime.cells.clone())));
             self.keep_until_ms = self.opened_ms + attributes.client_keep_alive_ms;
         }
         Some(place)
@@ -310,6 +360,7 @@ impl<S: ClientStream> Connection<S> {
             None => self.poll_send(context).map(|result| result.is_ok()),
         })
         .await;
+        self.stream.end_answer(sent);
         if sent {
             next
         } else {

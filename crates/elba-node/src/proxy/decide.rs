@@ -189,8 +189,13 @@ impl<S: ClientStream> Connection<S> {
             bytes.len(),
         );
 
-        let verdict = attributes.desync_mode.judge(head.classification);
-        if head.classification.reason().is_some() {
+        // what came over HTTP/2 was framed by it: there is nothing to be out of step with
+        let verdict = if S::MULTIPLEXED {
+            Verdict::Route
+        } else {
+            attributes.desync_mode.judge(head.classification)
+        };
+        if !S::MULTIPLEXED && head.classification.reason().is_some() {
             cells.add(Balancer::DesyncNonCompliant, 1);
         }
         // another protocol's version says more than that it is no request
@@ -370,7 +375,7 @@ impl<S: ClientStream> Connection<S> {
                 && taken == 0
                 && !upload.body.is_done(),
             upload,
-            client_is_http11: head.version == Version::Http11,
+            client_is_http11: head.version == Version::Http11 && !S::MULTIPLEXED,
             keep: asked.keep,
             sticky: if forward.stickiness_seconds.is_some() || group.group.source.stickiness_enabled {
                 sticky::read(worker, runtime, forward, group, bytes, head)

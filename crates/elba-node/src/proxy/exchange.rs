@@ -683,6 +683,7 @@ impl<S: ClientStream> Connection<S> {
             self.poll_download(context, &mut download, &mut upstream, &mut from_target)
         })
         .await;
+        self.stream.end_answer(ended.is_ok());
         if plan.upload.aside.capacity() > 0 {
             self.worker
                 .buffers

@@ -47,6 +47,7 @@ pub struct Record {
     pub classification: Classification,
     pub version: Version,
     pub is_websocket: bool,
+    pub is_http2: bool,
     /// version and cipher suite as OpenSSL writes them; None = plain
     pub tls: Option<(&'static str, &'static str)>,
     pub actions: &'static str,
@@ -225,6 +226,7 @@ impl<S: ClientStream> Connection<S> {
             classification: Classification::default(),
             version: Version::Http11,
             is_websocket: false,
+            is_http2: S::MULTIPLEXED,
             tls: self.stream.tls(),
             actions: "",
             transform_status: "",
@@ -264,7 +266,9 @@ impl<S: ClientStream> Connection<S> {
             .unwrap_or(balancer.source.dns_name.as_bytes());
         draft.record.host = draft.put(host);
         if let Some((head, bytes, used)) = head {
-            draft.record.classification = head.classification;
+            if !S::MULTIPLEXED {
+                draft.record.classification = head.classification;
+            }
             draft.record.version = head.version;
             draft.record.method = draft.put(head.method.of(bytes));
             draft.record.uri = draft.put(target.unwrap_or(head.target.of(bytes)));

@@ -17,10 +17,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A client's byte stream: plain or under TLS.
 pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
+    /// One of several on a connection, each with one request: it has no connection to keep or to close.
+    const MULTIPLEXED: bool = false;
+
     /// Version and cipher suite as OpenSSL writes them; None = plain.
     fn tls(&self) -> Option<(&'static str, &'static str)> {
         None
     }
+
+    /// Nothing more of the answer comes; `whole`: for it is complete.
+    fn end_answer(&mut self, _whole: bool) {}
 }
 
 impl ClientStream for tokio::net::TcpStream {}
