@@ -79,6 +79,7 @@ const BALANCER_NAMES: [&str; BALANCER_CELLS - 4] = [
 pub enum Target {
     RequestCount,
     IPv6RequestCount,
+    GrpcRequest,
     Target2xx,
     Target3xx,
     Target4xx,
@@ -95,6 +96,7 @@ const TARGET_CELLS: usize = Target::Ended as usize + 1;
 const TARGET_NAMES: [&str; TARGET_CELLS - 2] = [
     "RequestCount",
     "IPv6RequestCount",
+    "GrpcRequestCount",
     "HTTPCode_Target_2XX_Count",
     "HTTPCode_Target_3XX_Count",
     "HTTPCode_Target_4XX_Count",

@@ -23,7 +23,7 @@ use tokio::sync::{watch, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout, Instant};
 
-use crate::{clock, log, timer};
+use crate::{clock, http2, log, timer};
 
 /// Checks under way at once. More would crowd out the file descriptors of the traffic itself.
 const MAX_CONCURRENT_CHECKS: usize = 512;
@@ -168,8 +168,10 @@ struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
     Http,
+    Http2,
+    Grpc,
     Tcp,
-    /// TLS and HTTP/2 checks: this node cannot make them and says so (`Elb.InternalError`).
+    /// TLS checks: this node cannot make them and says so (`Elb.InternalError`).
     Unsupported,
 }
 
@@ -179,7 +181,9 @@ fn settings_of(group: &TargetGroup, target: &elba_core::compile::Target, scale: 
         return None;
     }
     let protocol = match check.protocol.as_str() {
-        "HTTP" if !check.grpc && group.source.protocol_version == "HTTP1" => Protocol::Http,
+        "HTTP" if check.grpc => Protocol::Grpc,
+        "HTTP" if group.source.protocol_version == "HTTP2" => Protocol::Http2,
+        "HTTP" => Protocol::Http,
         "TCP" => Protocol::Tcp,
         _ => Protocol::Unsupported,
     };
@@ -493,6 +497,13 @@ async fn check(settings: &Settings) -> (Outcome, Option<TcpStream>) {
             Protocol::Unsupported => Err(Outcome::Internal),
             Protocol::Tcp => connect(settings.address).await.map(|_| (Outcome::Pass, None)),
             Protocol::Http => check_http(settings).await,
+            Protocol::Http2 | Protocol::Grpc => {
+                let stream = connect(settings.address).await?;
+                let is_grpc = settings.protocol == Protocol::Grpc;
+                let outcome =
+                    http2::check::check(stream, &settings.request, is_grpc, &settings.matcher).await?;
+                Ok((outcome, None))
+            }
         }
     });
     match limited.await {

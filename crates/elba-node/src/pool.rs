@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::counters::{Balancer, BalancerCells, Counters, TargetCells};
+use crate::http2::upstream;
 
 /// For how long a target that refused or broke a connection is only chosen if nothing else is left. Health checks
 /// take over from there.
@@ -106,6 +107,8 @@ pub struct TargetRuntime {
     idle: RefCell<Vec<Idle>>,
     suspect_until_ms: Cell<u64>,
     draining: Cell<bool>,
+    /// connections that speak HTTP/2, once there are any
+    http2: RefCell<Option<upstream::Pool>>,
     cells: RefCell<Option<(Arc<LoadBalancer>, Arc<TargetCells>)>>,
 }
 
@@ -116,6 +119,7 @@ impl TargetRuntime {
             idle: RefCell::default(),
             suspect_until_ms: Cell::new(0),
             draining: Cell::new(false),
+            http2: RefCell::default(),
             cells: RefCell::default(),
         }
     }
@@ -141,6 +145,14 @@ impl TargetRuntime {
     pub fn forget_idle(&self) {
         let dead = std::mem::take(&mut *self.idle.borrow_mut());
         drop(dead);
+        if let Some(http2) = &*self.http2.borrow() {
+            http2.forget();
+        }
+    }
+
+    /// Its connections that speak HTTP/2.
+    pub fn http2(&self) -> upstream::Pool {
+        self.http2.borrow_mut().get_or_insert_default().clone()
     }
 
     /// The connection used last that is still quiet.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 
 mod support;
+#[path = "support/tls.rs"]
+mod support_tls;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,76 +13,10 @@ use std::time::Duration;
 
 use elba_core::compile::{compile, Serves};
 use elba_core::protocol;
-use rcgen::{CertificateParams, KeyPair};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use support::*;
-
-/// Takes any certificate: the tests look at which it was.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::ED25519]
-    }
-}
-
-fn certificate(names: &[&str]) -> (protocol::Certificate, Vec<u8>) {
-    let key = KeyPair::generate().unwrap();
-    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let made = CertificateParams::new(names.clone())
-        .unwrap()
-        .self_signed(&key)
-        .unwrap();
-    let der = made.der().to_vec();
-    let certificate = protocol::Certificate {
-        arn: names[0].clone(),
-        chain: made.pem(),
-        private_key: key.serialize_pem(),
-        names,
-    };
-    (certificate, der)
-}
-
-fn https(mut snapshot: protocol::Snapshot, certificates: Vec<protocol::Certificate>) -> protocol::Snapshot {
-    let listener = &mut snapshot.load_balancers[0].listeners[0];
-    listener.protocol = "HTTPS".into();
-    listener.port = 443;
-    listener.ssl_policy = "ELBSecurityPolicy-TLS13-1-2-2021-06".into();
-    listener.certificates = certificates;
-    snapshot
-}
+use support_tls::{certificate, client_config, https};
 
 fn start(snapshot: protocol::Snapshot) -> Node {
     Node::start_as(
@@ -96,16 +32,8 @@ fn start(snapshot: protocol::Snapshot) -> Node {
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 fn connect(node: &Node, name: &str) -> Tls {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    let session = ClientConnection::new(Arc::new(config), name).unwrap();
+    let session = ClientConnection::new(client_config(&["http/1.1"]), name).unwrap();
     let stream = TcpStream::connect(node.address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     StreamOwned::new(session, stream)

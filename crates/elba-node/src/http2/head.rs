@@ -1,9 +1,10 @@
 //! Heads between HTTP/2 and HTTP/1. What has passed the `h2` crate holds no byte that could end a line or a field.
 
+use elba_core::http1::request::RequestHead;
 use elba_core::http1::response::ResponseHead;
 use elba_core::http1::Name;
-use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_LENGTH, COOKIE, HOST};
-use http::{request, Method, Response, StatusCode};
+use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_LENGTH, COOKIE, HOST, TE};
+use http::{request, response, Method, Request, Response, StatusCode, Uri, Version};
 
 /// How the body of a request comes to the HTTP/1 side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,9 @@ fn is_left_out(name: &HeaderName) -> bool {
 /// The length that the request states.
 fn content_length(headers: &HeaderMap) -> Result<Option<u64>, BadHead> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(None) };
+    let Some(first) = lengths.next() else {
+        return Ok(None);
+    };
     if lengths.next().is_some() || !first.as_bytes().iter().all(u8::is_ascii_digit) {
         return Err(BadHead);
     }
@@ -104,6 +107,46 @@ pub fn push_request(out: &mut Vec<u8>, request: &request::Parts, ends: bool) -> 
     Ok(body)
 }
 
+/// The request for a target that speaks HTTP/2, from the HTTP/1 head that was made for it. `head` is used for
+/// parsing. None if it makes no HTTP/2 request.
+pub fn request(bytes: &[u8], head: &mut RequestHead, is_grpc: bool) -> Option<Request<()>> {
+    head.parse(bytes).ok()??;
+    let authority = head.host.map_or(&b""[..], |host| host.of(bytes));
+    let mut uri = Uri::builder()
+        .scheme("http")
+        .path_and_query(head.target.of(bytes));
+    if !authority.is_empty() {
+        uri = uri.authority(authority);
+    }
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(head.method.of(bytes)).ok()?;
+    *request.uri_mut() = uri.build().ok()?;
+    *request.version_mut() = Version::HTTP_2;
+    let headers = request.headers_mut();
+    headers.reserve(head.fields.len());
+    for field in &head.fields {
+        let name = HeaderName::from_bytes(field.name.of(bytes)).ok()?;
+        if name == CONTENT_LENGTH || name == COOKIE || !is_left_out(&name) {
+            headers.append(name, HeaderValue::from_bytes(field.value.of(bytes)).ok()?);
+        }
+    }
+    if is_grpc {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    Some(request)
+}
+
+/// Appends a target's answer as an HTTP/1 head, for the code that decides what of it is passed on.
+pub fn push_response(out: &mut Vec<u8>, response: &response::Parts) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(response.status.as_str().as_bytes());
+    out.extend_from_slice(b" \r\n");
+    for (name, value) in &response.headers {
+        push_field(out, name.as_str().as_bytes(), value.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
@@ -144,7 +187,6 @@ pub fn response(bytes: &[u8], head: &ResponseHead) -> Option<Response<()>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Request;
 
     fn pushed(request: Request<()>, ends: bool) -> Result<(String, RequestBody), BadHead> {
         let (parts, ()) = request.into_parts();
@@ -194,7 +236,8 @@ mod tests {
 
     #[test]
     fn an_answer_loses_what_is_of_its_connection() {
-        let bytes = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: keep-alive\r\nX-A: b\r\n\r\n";
+        let bytes =
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: keep-alive\r\nX-A: b\r\n\r\n";
         let mut head = ResponseHead::default();
         head.parse(bytes).unwrap().unwrap();
         let response = response(bytes, &head).unwrap();

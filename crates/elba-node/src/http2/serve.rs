@@ -66,14 +66,22 @@ impl Drop for Active {
 }
 
 /// Serves a connection whose TLS handshake chose h2, until either side ends it.
-pub async fn serve(worker: Rc<Worker>, stream: ClientTls, peer: SocketAddr, serves: Rc<Serves>, place: Place) {
+pub async fn serve(
+    worker: Rc<Worker>,
+    stream: ClientTls,
+    peer: SocketAddr,
+    serves: Rc<Serves>,
+    place: Place,
+) {
     let timer = worker.timers.timer();
     timer.set(worker.now_ms() + PREFACE_MS);
     timer.set_fresh_until(worker.now_ms() + PREFACE_MS);
     let tls = stream.tls();
     let (open, idle_ms, keep_until_ms) = {
         let config = worker.config();
-        let Some(runtime) = config.balancers.get(place.load_balancer as usize) else { return };
+        let Some(runtime) = config.balancers.get(place.load_balancer as usize) else {
+            return;
+        };
         let attributes = &runtime.balancer.attributes;
         (
             Rc::new(Open::new(runtime.cells.clone())),
@@ -107,10 +115,12 @@ pub async fn serve(worker: Rc<Worker>, stream: ClientTls, peer: SocketAddr, serv
     });
     let mut leaving = false;
     let mut requests = 0;
-    while let Some((request, respond)) = next(&mut connection, &worker, &timer, &shared, idle_ms, &mut leaving).await
+    while let Some((request, respond)) =
+        next(&mut connection, &worker, &timer, &shared, idle_ms, &mut leaving).await
     {
         requests += 1;
-        if !leaving && (requests >= MAX_REQUESTS || worker.now_ms() >= keep_until_ms || worker.is_draining()) {
+        if !leaving && (requests >= MAX_REQUESTS || worker.now_ms() >= keep_until_ms || worker.is_draining())
+        {
             leaving = true;
             connection.graceful_shutdown();
         }

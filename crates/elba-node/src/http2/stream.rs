@@ -38,6 +38,8 @@ pub struct ClientStream2 {
     lead: Vec<u8>,
     data: Bytes,
     began: bool,
+    /// the request's way on, if its target speaks HTTP/2 too
+    upstream: Option<SendStream<Bytes>>,
     answer: Answer,
     to_head: bool,
 }
@@ -63,23 +65,15 @@ impl ClientStream2 {
             lead: Vec::new(),
             data: Bytes::new(),
             began: false,
+            upstream: None,
             answer: Answer::Expected(respond),
             to_head,
         }
     }
 
-    /// Whether the client has given the stream up; it has nothing more to say otherwise.
-    fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let reset = match &mut self.answer {
-            Answer::Expected(respond) => ready!(respond.poll_reset(context)),
-            Answer::Body { send, .. } | Answer::Ended(send) => ready!(send.poll_reset(context)),
-            Answer::Broken => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-        };
-        Poll::Ready(Err(reset.map_or_else(broken, |reason| broken(reason.into()))))
-    }
-
-    /// Sends the head of the answer; how many of the bytes it was.
-    fn send_head(&mut self, bytes: &[u8]) -> io::Result<usize> {
+    /// Sends the head of the answer; how many of the bytes it was. `ends`: whether a body follows is known; else the
+    /// head says it.
+    fn send_head(&mut self, bytes: &[u8], ends: Option<bool>) -> io::Result<usize> {
         let Answer::Expected(mut respond) = std::mem::replace(&mut self.answer, Answer::Broken) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -90,14 +84,15 @@ impl ClientStream2 {
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
         let answer = response(bytes, head).ok_or(io::ErrorKind::InvalidData)?;
-        let bodyless = self.to_head || matches!(head.status, 204 | 304) || head.length == Some(0);
+        let bodyless =
+            ends.unwrap_or(self.to_head || matches!(head.status, 204 | 304) || head.length == Some(0));
         let send = respond.send_response(answer, bodyless).map_err(broken)?;
         self.answer = if bodyless {
             Answer::Ended(send)
         } else {
             Answer::Body {
                 send,
-                rest: head.length,
+                rest: head.length.filter(|_| ends.is_none()),
             }
         };
         Ok(used)
@@ -157,7 +152,11 @@ impl AsyncRead for ClientStream2 {
                 into.put_slice(&stream.data[..count]);
                 stream.data.advance(count);
                 // the window opens as the data are taken, so that a slow target slows its client
-                stream.receive.flow_control().release_capacity(count).map_err(broken)?;
+                stream
+                    .receive
+                    .flow_control()
+                    .release_capacity(count)
+                    .map_err(broken)?;
             }
             if !into.filled().is_empty() {
                 return Poll::Ready(Ok(()));
@@ -181,7 +180,11 @@ impl AsyncRead for ClientStream2 {
                 Some(Err(error)) => return Poll::Ready(Err(broken(error))),
                 None => {
                     if stream.form == RequestBody::Chunked {
-                        let end: &[u8] = if stream.began { b"\r\n0\r\n\r\n" } else { b"0\r\n\r\n" };
+                        let end: &[u8] = if stream.began {
+                            b"\r\n0\r\n\r\n"
+                        } else {
+                            b"0\r\n\r\n"
+                        };
                         stream.lead.extend_from_slice(end);
                     }
                     stream.form = RequestBody::None;
@@ -197,7 +200,7 @@ impl AsyncWrite for ClientStream2 {
         if !matches!(stream.answer, Answer::Expected(_)) {
             return stream.poll_send_body(context, bytes);
         }
-        let used = stream.send_head(bytes)?;
+        let used = stream.send_head(bytes, None)?;
         Poll::Ready(Ok(match stream.poll_send_body(context, &bytes[used..]) {
             Poll::Ready(sent) => used + sent?,
             Poll::Pending => used,
@@ -247,13 +250,45 @@ impl ClientStream for ClientStream2 {
         self.tls
     }
 
+    fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let reset = match &mut self.answer {
+            Answer::Expected(respond) => ready!(respond.poll_reset(context)),
+            Answer::Body { send, .. } | Answer::Ended(send) => ready!(send.poll_reset(context)),
+            Answer::Broken => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        };
+        Poll::Ready(Err(reset.map_or_else(broken, |reason| broken(reason.into()))))
+    }
+
+    fn receive_ended(&self) -> bool {
+        self.form == RequestBody::None
+    }
+
+    fn set_upstream(&mut self, send: SendStream<Bytes>) {
+        self.upstream = Some(send);
+    }
+
+    fn upload_ends(&mut self) -> Option<(&mut RecvStream, &mut SendStream<Bytes>)> {
+        Some((&mut self.receive, self.upstream.as_mut()?))
+    }
+
+    fn answer_end(&mut self) -> Option<&mut SendStream<Bytes>> {
+        match &mut self.answer {
+            Answer::Body { send, .. } => Some(send),
+            _ => None,
+        }
+    }
+
+    fn send_head_of(&mut self, bytes: &[u8], ends: bool) -> io::Result<()> {
+        self.send_head(bytes, Some(ends)).map(|_| ())
+    }
+
     fn end_answer(&mut self, whole: bool) {
         match std::mem::replace(&mut self.answer, Answer::Broken) {
             Answer::Expected(mut respond) => respond.send_reset(Reason::INTERNAL_ERROR),
             Answer::Body { mut send, rest: None } if whole => {
-                if send.send_data(Bytes::new(), true).is_ok() {
-                    self.answer = Answer::Ended(send);
-                }
+                // refused if its last frame, with trailers perhaps, is on its way already
+                let _ = send.send_data(Bytes::new(), true);
+                self.answer = Answer::Ended(send);
             }
             // a body that breaks must not be taken for whole
             Answer::Body { mut send, .. } => send.send_reset(Reason::INTERNAL_ERROR),

@@ -45,6 +45,8 @@ pub(super) struct Plan {
     /// may be sent again when it is not known whether the target has acted on it
     pub is_idempotent: bool,
     pub is_websocket: bool,
+    /// its target speaks HTTP/2, as the client does
+    pub is_multiplexed: bool,
     pub expects_continue: bool,
     /// the client understands chunks
     pub client_is_http11: bool,
@@ -316,9 +318,14 @@ impl<S: ClientStream> Connection<S> {
         let Some(group) = group else {
             return Err(self.error(worker, config, asked, input, 503));
         };
-        if group.group.source.protocol_version != "HTTP1" {
+        let is_multiplexed = match group.group.source.protocol_version.as_str() {
+            "HTTP2" => Some(true).filter(|_| S::MULTIPLEXED),
+            "GRPC" => Some(true).filter(|_| S::MULTIPLEXED && method == b"POST"),
+            _ => Some(false).filter(|_| !(S::MULTIPLEXED && is_grpc(bytes, head, method))),
+        };
+        let Some(is_multiplexed) = is_multiplexed else {
             return Err(self.error(worker, config, asked, input, 464));
-        }
+        };
         if !group.group.is_supported {
             return Err(self.error(worker, config, asked, input, 502));
         }
@@ -370,6 +377,7 @@ impl<S: ClientStream> Connection<S> {
             to_head: asked.to_head,
             is_idempotent: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
             is_websocket: head.upgrades_to_websocket,
+            is_multiplexed,
             expects_continue: head.expects_continue
                 && head.version == Version::Http11
                 && taken == 0
@@ -464,6 +472,15 @@ impl<S: ClientStream> Connection<S> {
         let consumed = asked.used + body.unwrap_or(0);
         Stop::Answered(if keep { Next::Again } else { Next::Linger }, consumed)
     }
+}
+
+/// A call of gRPC, over HTTP/2. Source: alb.md section 14.
+fn is_grpc(bytes: &[u8], head: &RequestHead, method: &[u8]) -> bool {
+    method == b"POST"
+        && head.fields.iter().any(|field| {
+            field.name.of(bytes).eq_ignore_ascii_case(b"content-type")
+                && field.value.of(bytes).starts_with(b"application/grpc")
+        })
 }
 
 enum Stop {

@@ -35,9 +35,9 @@ use crate::pool::{TargetRuntime, Upstream};
 use crate::timer::Fired;
 
 /// Source: alb.md section 14.
-const CONNECT_TIMEOUT_MS: u64 = 10_000;
+pub(super) const CONNECT_TIMEOUT_MS: u64 = 10_000;
 /// How many targets one request is offered to when they cannot be connected to.
-const MAX_TARGETS: usize = 3;
+pub(super) const MAX_TARGETS: usize = 3;
 /// Body bytes that come with a response head are copied behind it up to here, beyond they are sent from where they
 /// are, in the same system call.
 const COPY_LIMIT: usize = 4096;
@@ -194,14 +194,40 @@ enum Outcome {
     Ended,
 }
 
+/// The targets that could not be connected to.
+pub(super) struct Tried {
+    targets: [u32; MAX_TARGETS],
+    count: usize,
+}
+
+impl Default for Tried {
+    fn default() -> Tried {
+        Tried {
+            targets: [u32::MAX; MAX_TARGETS],
+            count: 0,
+        }
+    }
+}
+
+impl Tried {
+    /// How many they are now.
+    pub fn add(&mut self, target: u32) -> usize {
+        if let Some(place) = self.targets.get_mut(self.count) {
+            *place = target;
+            self.count += 1;
+        }
+        self.count
+    }
+}
+
 /// A request in flight on a target, in the counters.
-struct Flight {
+pub(super) struct Flight {
     target: Rc<TargetRuntime>,
     cells: Arc<TargetCells>,
 }
 
 impl Flight {
-    fn new(target: Rc<TargetRuntime>, cells: Arc<TargetCells>) -> Flight {
+    pub fn new(target: Rc<TargetRuntime>, cells: Arc<TargetCells>) -> Flight {
         target.state.request_began();
         cells.add(Target::Begun, 1);
         Flight { target, cells }
@@ -218,12 +244,14 @@ impl Drop for Flight {
 impl<S: ClientStream> Connection<S> {
     /// Carries the request in the output buffer to a target and its answer to the client.
     pub(super) async fn exchange(&mut self, mut plan: Plan) -> Next {
+        if plan.is_multiplexed {
+            return Box::pin(self.exchange_multiplexed(plan)).await;
+        }
         if plan.expects_continue && !self.send_continue().await {
             return Next::Close;
         }
         let worker = self.worker.clone();
-        let mut tried: [u32; MAX_TARGETS] = [u32::MAX; MAX_TARGETS];
-        let mut tries = 0;
+        let mut tried = Tried::default();
         let mut was_resent = false;
         let mut fresh_only = false;
         // the attempt that failed last: the status for the client if nobody else can take the request
@@ -231,26 +259,7 @@ impl<S: ClientStream> Connection<S> {
         loop {
             let now = worker.now_ms();
             let preferred = plan.sticky.preferred.take();
-            let chosen = match preferred {
-                Some(index) => Some(Chosen {
-                    index,
-                    failed_open: plan.group.chooser.borrow().failed_open(),
-                }),
-                None => {
-                    let doubt = |index| {
-                        if tried.contains(&index) {
-                            Doubt::Tried
-                        } else if plan.group.targets[index as usize].is_suspect(now) {
-                            Doubt::Suspect
-                        } else {
-                            Doubt::None
-                        }
-                    };
-                    let mut chooser = plan.group.chooser.borrow_mut();
-                    chooser.choose(&plan.group.group, now, || worker.random(), doubt)
-                }
-            };
-            let Some(chosen) = chosen else {
+            let Some(chosen) = self.choose(&plan, preferred, &tried) else {
                 let status = match failure {
                     None => 503,
                     Some((status, cells, chosen)) => {
@@ -287,9 +296,7 @@ impl<S: ClientStream> Connection<S> {
                 Err(ConnectFailure::Failed(status)) => {
                     cells.add(Target::TargetConnectionError, 1);
                     target.suspect(now);
-                    tried[tries] = chosen.index;
-                    tries += 1;
-                    if tries == MAX_TARGETS {
+                    if tried.add(chosen.index) == MAX_TARGETS {
                         self.count_request(&plan, &cells, chosen);
                         return self.fail(plan, status).await;
                     }
@@ -309,12 +316,9 @@ impl<S: ClientStream> Connection<S> {
                     target.forget_idle();
                 } else {
                     target.suspect(now);
-                    if tries < MAX_TARGETS {
-                        tried[tries] = chosen.index;
-                        tries += 1;
-                    }
+                    tried.add(chosen.index);
                 }
-                if may_resend && (upstream.is_used || tries < MAX_TARGETS) {
+                if may_resend && (upstream.is_used || tried.count < MAX_TARGETS) {
                     was_resent = true;
                     fresh_only = upstream.is_used;
                     if fresh_only {
@@ -364,7 +368,29 @@ impl<S: ClientStream> Connection<S> {
         }
     }
 
-    fn count_request(&self, plan: &Plan, cells: &TargetCells, chosen: Chosen) {
+    /// The target for the next attempt: the one that a cookie asks for, else as the group's algorithm says.
+    pub(super) fn choose(&self, plan: &Plan, preferred: Option<u32>, tried: &Tried) -> Option<Chosen> {
+        let mut chooser = plan.group.chooser.borrow_mut();
+        if let Some(index) = preferred {
+            return Some(Chosen {
+                index,
+                failed_open: chooser.failed_open(),
+            });
+        }
+        let now = self.worker.now_ms();
+        let doubt = |index| {
+            if tried.targets.contains(&index) {
+                Doubt::Tried
+            } else if plan.group.targets[index as usize].is_suspect(now) {
+                Doubt::Suspect
+            } else {
+                Doubt::None
+            }
+        };
+        chooser.choose(&plan.group.group, now, || self.worker.random(), doubt)
+    }
+
+    pub(super) fn count_request(&self, plan: &Plan, cells: &TargetCells, chosen: Chosen) {
         let balancer = &plan.config.balancers[plan.place.load_balancer as usize].cells;
         balancer.add(Balancer::RequestCount, 1);
         cells.add(Target::RequestCount, 1);
@@ -433,11 +459,7 @@ impl<S: ClientStream> Connection<S> {
             }
             match ready!(connecting.as_mut().poll(context)) {
                 Ok(upstream) => Poll::Ready(Ok(upstream)),
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    Poll::Ready(Err(ConnectFailure::Failed(504)))
-                }
-                Err(error) if is_our_fault(&error) => Poll::Ready(Err(ConnectFailure::Short)),
-                Err(_) => Poll::Ready(Err(ConnectFailure::Failed(502))),
+                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error))),
             }
         })
         .await
@@ -561,7 +583,14 @@ impl<S: ClientStream> Connection<S> {
     }
 
     /// Puts the response head for the client into the output buffer.
-    fn put_head(&mut self, worker: &Worker, plan: &Plan, bytes: &[u8], head: &ResponseHead, form: HeadForm) {
+    pub(super) fn put_head(
+        &mut self,
+        worker: &Worker,
+        plan: &Plan,
+        bytes: &[u8],
+        head: &ResponseHead,
+        form: HeadForm,
+    ) {
         let date = worker.date();
         let listener = plan.config.compiled.listener_at(plan.place);
         let cookies = set_cookies(plan, worker, bytes, head);
@@ -872,7 +901,7 @@ impl<S: ClientStream> Connection<S> {
     }
 
     /// Answers with an error page instead of a response. The connection goes on if the request has come whole.
-    async fn fail(&mut self, plan: Plan, status: u16) -> Next {
+    pub(super) async fn fail(&mut self, plan: Plan, status: u16) -> Next {
         let worker = self.worker.clone();
         let whole = plan.upload.body.is_done();
         let keep = plan.keep && whole && !closes(status) && !worker.is_draining();
@@ -898,7 +927,7 @@ impl<S: ClientStream> Connection<S> {
 
 /// What of a response head is ours to say.
 #[derive(Clone, Copy)]
-struct HeadForm {
+pub(super) struct HeadForm {
     chunked: bool,
     keep_alive: bool,
     upgrades: bool,
@@ -910,14 +939,33 @@ impl HeadForm {
         keep_alive: true,
         upgrades: true,
     };
+    /// to a stream: what belongs to a connection is left out there
+    pub const STREAM: HeadForm = HeadForm {
+        chunked: false,
+        keep_alive: true,
+        upgrades: false,
+    };
 }
 
-enum ConnectFailure {
+pub(super) enum ConnectFailure {
     /// no descriptors or memory left here: no fault of the target's
     Short,
     Failed(u16),
     Cut,
     Gone(Next),
+}
+
+impl ConnectFailure {
+    /// Source of the statuses: alb.md section 12.
+    pub fn of(error: &io::Error) -> ConnectFailure {
+        if error.kind() == io::ErrorKind::TimedOut {
+            ConnectFailure::Failed(504)
+        } else if is_our_fault(error) {
+            ConnectFailure::Short
+        } else {
+            ConnectFailure::Failed(502)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,13 +9,19 @@ pub mod connection;
 mod decide;
 mod exchange;
 pub mod logging;
+mod multiplexed;
 pub mod state;
 mod sticky;
 mod tunnel;
 
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A client's byte stream: plain or under TLS.
+/// A client's byte stream: plain, under TLS, or a stream of an HTTP/2 connection. What has a body here is for the last.
 pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
     /// One of several on a connection, each with one request: it has no connection to keep or to close.
     const MULTIPLEXED: bool = false;
@@ -27,6 +33,37 @@ pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
 
     /// Nothing more of the answer comes; `whole`: for it is complete.
     fn end_answer(&mut self, _whole: bool) {}
+
+    /// Whether the client has given this stream up; pending while it has not, and forever for others.
+    fn poll_given_up(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    /// The request has no body, or none any more.
+    fn receive_ended(&self) -> bool {
+        true
+    }
+
+    /// The target's side of the request's body.
+    fn set_upstream(&mut self, _: SendStream<Bytes>) {}
+
+    /// Both ends of the way of the request's body, if this is a stream with a target that speaks HTTP/2 too.
+    fn upload_ends(&mut self) -> Option<(&mut RecvStream, &mut SendStream<Bytes>)> {
+        None
+    }
+
+    /// Where the answer's body goes.
+    fn answer_end(&mut self) -> Option<&mut SendStream<Bytes>> {
+        None
+    }
+
+    /// Sends the head of an answer whose body comes as frames; `ends`: there is none.
+    ///
+    /// # Errors
+    /// The client has gone.
+    fn send_head_of(&mut self, _: &[u8], _ends: bool) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 impl ClientStream for tokio::net::TcpStream {}

@@ -1,0 +1,378 @@
+//! One request with a target over HTTP/2: groups of protocol version HTTP2 and GRPC. Data and trailers pass from
+//! stream to stream as they are, in both directions at once. Source: alb.md sections 6 and 14.
+
+use std::future::{poll_fn, Future};
+use std::pin::{pin, Pin};
+use std::sync::Arc;
+use std::task::{ready, Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use elba_core::choice::Chosen;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream, SendStream};
+use tokio::net::TcpStream;
+
+use super::connection::{Connection, Next};
+use super::decide::Plan;
+use super::exchange::{ConnectFailure, Flight, HeadForm, Tried, CONNECT_TIMEOUT_MS, MAX_TARGETS};
+use super::ClientStream;
+use crate::counters::{BalancerCells, Target, TargetCells};
+use crate::http2::head;
+use crate::pool::TargetRuntime;
+use crate::timer::Fired;
+
+/// How an attempt with one target went, the answer not having begun.
+enum Outcome {
+    /// its head went to the client
+    Begun(RecvStream),
+    ClientGone,
+    ClientTimeout,
+    TargetTimeout,
+    /// `untouched`: the target said that it has not looked at the request
+    TargetLost {
+        untouched: bool,
+    },
+    BadResponse,
+    Cut,
+    Ended,
+}
+
+/// One direction of a body: what was received and is not yet sent.
+struct Pipe {
+    waiting: Bytes,
+    /// data are over, trailers may come
+    no_more_data: bool,
+    is_done: bool,
+    /// something has been taken from the receiving side
+    has_begun: bool,
+}
+
+enum PipeError {
+    From,
+    To,
+}
+
+impl Pipe {
+    fn new(is_done: bool) -> Pipe {
+        Pipe {
+            waiting: Bytes::new(),
+            no_more_data: is_done,
+            is_done,
+            has_begun: false,
+        }
+    }
+
+    /// Moves what there is until the end; counts it in `moved`.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        from: &mut RecvStream,
+        to: &mut SendStream<Bytes>,
+        moved: &mut u64,
+    ) -> Poll<Result<(), PipeError>> {
+        while !self.is_done {
+            if !self.waiting.is_empty() {
+                to.reserve_capacity(self.waiting.len());
+                let mut room = to.capacity();
+                if room == 0 {
+                    room = match ready!(to.poll_capacity(context)) {
+                        Some(Ok(room)) => room,
+                        _ => return Poll::Ready(Err(PipeError::To)),
+                    };
+                }
+                if room == 0 {
+                    return Poll::Pending;
+                }
+                let part = self.waiting.split_to(room.min(self.waiting.len()));
+                let count = part.len();
+                to.send_data(part, false).map_err(|_| PipeError::To)?;
+                from.flow_control()
+                    .release_capacity(count)
+                    .map_err(|_| PipeError::From)?;
+                *moved += count as u64;
+                continue;
+            }
+            if !self.no_more_data {
+                match ready!(from.poll_data(context)) {
+                    Some(Ok(data)) => {
+                        self.has_begun = true;
+                        self.waiting = data;
+                    }
+                    Some(Err(_)) => return Poll::Ready(Err(PipeError::From)),
+                    None => self.no_more_data = true,
+                }
+                continue;
+            }
+            self.has_begun = true;
+            match ready!(from.poll_trailers(context)) {
+                Ok(Some(trailers)) => to.send_trailers(trailers).map_err(|_| PipeError::To)?,
+                Ok(None) => to.send_data(Bytes::new(), true).map_err(|_| PipeError::To)?,
+                Err(_) => return Poll::Ready(Err(PipeError::From)),
+            }
+            self.is_done = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: ClientStream> Connection<S> {
+    /// Carries the request whose head is in the output buffer to a target and its answer to the client.
+    pub(super) async fn exchange_multiplexed(&mut self, mut plan: Plan) -> Next {
+        let worker = self.worker.clone();
+        let is_grpc = plan.group.group.source.protocol_version == "GRPC";
+        let Some(request) = head::request(&self.output, &mut worker.scratch.borrow_mut().request, is_grpc)
+        else {
+            return self.fail(plan, 400).await;
+        };
+        let mut upload = Pipe::new(self.stream.receive_ended());
+        let mut tried = Tried::default();
+        let mut was_resent = false;
+        let mut failure: Option<(u16, Arc<TargetCells>, Chosen)> = None;
+        loop {
+            let now = worker.now_ms();
+            let preferred = plan.sticky.preferred.take();
+            let Some(chosen) = self.choose(&plan, preferred, &tried) else {
+                let status = failure.map_or(503, |(status, cells, chosen)| {
+                    self.count_request(&plan, &cells, chosen);
+                    status
+                });
+                return self.fail(plan, status).await;
+            };
+            plan.chosen = chosen.index;
+            self.note(|log| log.record.target = Some(chosen.index));
+            let target = plan.group.targets[chosen.index as usize].clone();
+            let runtime = plan.config.balancers[plan.place.load_balancer as usize].clone();
+            let group = &plan.group.group.source.arn;
+            let cells = target.cells(worker.index, &worker.counters, &runtime.balancer, group);
+            self.timer.reset();
+            self.timer.set_target(Arc::as_ptr(&target.state) as usize);
+            let flight = Flight::new(target.clone(), cells.clone());
+            let send = match self.connect_multiplexed(&target, runtime.cells.clone()).await {
+                Ok(send) => send,
+                Err(ConnectFailure::Gone(next)) => return next,
+                Err(ConnectFailure::Cut) => return self.fail(plan, 502).await,
+                Err(ConnectFailure::Short) => return self.fail(plan, 503).await,
+                Err(ConnectFailure::Failed(status)) => {
+                    cells.add(Target::TargetConnectionError, 1);
+                    target.suspect(now);
+                    if tried.add(chosen.index) == MAX_TARGETS {
+                        self.count_request(&plan, &cells, chosen);
+                        return self.fail(plan, status).await;
+                    }
+                    failure = Some((status, cells, chosen));
+                    continue;
+                }
+            };
+            self.note(|log| log.record.dispatched = Some(Instant::now()));
+            let outcome = self
+                .attempt_multiplexed(&plan, send, request.clone(), &mut upload, &cells)
+                .await;
+            if let Outcome::TargetLost { untouched } = outcome {
+                target.http2().forget();
+                let may_resend = (untouched || plan.is_idempotent) && !upload.has_begun && !was_resent;
+                if may_resend {
+                    was_resent = true;
+                    failure = Some((502, cells, chosen));
+                    continue;
+                }
+            }
+            self.count_request(&plan, &cells, chosen);
+            if is_grpc {
+                cells.add(Target::GrpcRequest, 1);
+            }
+            let next = match outcome {
+                Outcome::Begun(answer) => self.pass_on(answer, &mut upload).await,
+                Outcome::ClientTimeout => self.fail(plan, 408).await,
+                Outcome::TargetTimeout => self.fail(plan, 504).await,
+                Outcome::Ended => Next::Close,
+                Outcome::ClientGone => {
+                    let status = if upload.is_done { 460 } else { 400 };
+                    runtime.cells.add_answer(status);
+                    self.note(|log| log.record.status = status);
+                    Next::Close
+                }
+                Outcome::TargetLost { .. } | Outcome::BadResponse | Outcome::Cut => {
+                    self.fail(plan, 502).await
+                }
+            };
+            drop(flight);
+            return next;
+        }
+    }
+
+    /// A connection to the target that takes a stream.
+    async fn connect_multiplexed(
+        &mut self,
+        target: &TargetRuntime,
+        cells: Arc<BalancerCells>,
+    ) -> Result<SendRequest<Bytes>, ConnectFailure> {
+        self.timer.set(self.worker.now_ms() + CONNECT_TIMEOUT_MS);
+        let pool = target.http2();
+        let address = target.state.address;
+        let mut connecting = pin!(async {
+            match pool.take().await {
+                Ok(send) => Ok(send),
+                Err(opening) => {
+                    let stream = TcpStream::connect(address).await?;
+                    stream.set_nodelay(true)?;
+                    opening.start(stream, cells).await
+                }
+            }
+        });
+        poll_fn(|context| {
+            if let Some(why) = self.timer.fired() {
+                return Poll::Ready(Err(match why {
+                    Fired::Timeout => ConnectFailure::Failed(504),
+                    Fired::Cut => ConnectFailure::Cut,
+                    Fired::Drain => ConnectFailure::Gone(Next::Close),
+                }));
+            }
+            match ready!(connecting.as_mut().poll(context)) {
+                Ok(send) => Poll::Ready(Ok(send)),
+                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error))),
+            }
+        })
+        .await
+    }
+
+    /// Sends the request and waits for the head of the response, which then goes to the client.
+    async fn attempt_multiplexed(
+        &mut self,
+        plan: &Plan,
+        mut send: SendRequest<Bytes>,
+        request: http::Request<()>,
+        upload: &mut Pipe,
+        cells: &TargetCells,
+    ) -> Outcome {
+        self.progress();
+        let Ok((answer, to_target)) = send.send_request(request, upload.is_done) else {
+            return Outcome::TargetLost { untouched: true };
+        };
+        drop(send);
+        self.stream.set_upstream(to_target);
+        let began = Instant::now();
+        let mut answer: Pin<&mut ResponseFuture> = pin!(answer);
+        let outcome = poll_fn(|context| {
+            if let Some(why) = self.timer.fired() {
+                return Poll::Ready(Err(match why {
+                    Fired::Timeout if !upload.is_done && upload.waiting.is_empty() && upload.has_begun => {
+                        Outcome::ClientTimeout
+                    }
+                    Fired::Timeout => Outcome::TargetTimeout,
+                    Fired::Cut => Outcome::Cut,
+                    Fired::Drain => Outcome::Ended,
+                }));
+            }
+            if let Poll::Ready(Err(error)) = self.poll_upload_multiplexed(context, upload) {
+                // a target that wants no more may still answer
+                if matches!(error, PipeError::From) {
+                    return Poll::Ready(Err(Outcome::ClientGone));
+                }
+            }
+            match answer.as_mut().poll(context) {
+                Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
+                Poll::Ready(Err(error)) => {
+                    let untouched = error.reason() == Some(Reason::REFUSED_STREAM)
+                        || (error.is_go_away()
+                            && error.is_remote()
+                            && error.reason() == Some(Reason::NO_ERROR));
+                    return Poll::Ready(Err(match error.reason() {
+                        Some(Reason::PROTOCOL_ERROR) if !error.is_remote() => Outcome::BadResponse,
+                        _ => Outcome::TargetLost { untouched },
+                    }));
+                }
+                Poll::Pending => {}
+            }
+            match self.stream.poll_given_up(context) {
+                Poll::Ready(_) => Poll::Ready(Err(Outcome::ClientGone)),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        let response = match outcome {
+            Ok(response) => response,
+            Err(outcome) => return outcome,
+        };
+        let (parts, body) = response.into_parts();
+        let status = parts.status.as_u16();
+        cells.add_answer(status);
+        cells.add_response_time(began.elapsed().as_micros() as u64);
+        self.note(|log| log.answered(status));
+        let worker = self.worker.clone();
+        let mut bytes = worker.buffers.output();
+        head::push_response(&mut bytes, &parts);
+        let mut scratch = worker.scratch.borrow_mut();
+        let parsed = matches!(scratch.response.parse(&bytes), Ok(Some(_)));
+        if parsed {
+            self.put_head(&worker, plan, &bytes, &scratch.response, HeadForm::STREAM);
+        }
+        drop(scratch);
+        worker.buffers.give_back_output(bytes);
+        if !parsed {
+            return Outcome::BadResponse;
+        }
+        self.sent_total += self.output.len() as u64;
+        self.bytes += self.output.len() as u64;
+        match self.stream.send_head_of(&self.output, body.is_end_stream()) {
+            Ok(()) => Outcome::Begun(body),
+            Err(_) => Outcome::ClientGone,
+        }
+    }
+
+    fn poll_upload_multiplexed(
+        &mut self,
+        context: &mut Context<'_>,
+        upload: &mut Pipe,
+    ) -> Poll<Result<(), PipeError>> {
+        if upload.is_done {
+            return Poll::Ready(Ok(()));
+        }
+        let mut moved = 0;
+        let Some((from, to)) = self.stream.upload_ends() else {
+            return Poll::Ready(Err(PipeError::From));
+        };
+        let polled = upload.poll(context, from, to, &mut moved);
+        if moved > 0 {
+            self.received += moved;
+            self.bytes += moved;
+            self.progress();
+        }
+        if let Poll::Ready(Err(PipeError::To)) = polled {
+            upload.is_done = true;
+        }
+        polled
+    }
+
+    /// Passes the body of the answer on, and what is still to come of the request.
+    async fn pass_on(&mut self, mut answer: RecvStream, upload: &mut Pipe) -> Next {
+        let mut download = Pipe::new(answer.is_end_stream());
+        self.progress();
+        let whole = poll_fn(|context| {
+            if self.timer.fired().is_some() {
+                return Poll::Ready(false);
+            }
+            let _ = self.poll_upload_multiplexed(context, upload);
+            let mut moved = 0;
+            let Some(to) = self.stream.answer_end() else {
+                return Poll::Ready(download.is_done);
+            };
+            let polled = download.poll(context, &mut answer, to, &mut moved);
+            if moved > 0 {
+                self.sent_total += moved;
+                self.bytes += moved;
+                self.progress();
+            }
+            match polled {
+                Poll::Ready(result) => Poll::Ready(result.is_ok()),
+                Poll::Pending => match self.stream.poll_given_up(context) {
+                    Poll::Ready(_) => Poll::Ready(false),
+                    Poll::Pending => Poll::Pending,
+                },
+            }
+        })
+        .await;
+        self.stream.end_answer(whole);
+        Next::Close
+    }
+}
