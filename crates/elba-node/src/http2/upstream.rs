@@ -1,8 +1,9 @@
 //! HTTP/2 connections to targets: few, shared by many requests, kept by each worker for each target.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{poll_fn, Future};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,13 +22,41 @@ const SEND_BUFFER: usize = 256 * 1024;
 /// All fields of a response, as they are counted for HTTP/2. Source: alb.md section 11.1.
 const MAX_HEADER_LIST: u32 = 32 * 1024 + 128 * 32;
 
+/// One connection, and how many requests are on it.
+struct Line {
+    send: SendRequest<Bytes>,
+    active: Rc<Cell<usize>>,
+}
+
 /// The open connections to one target.
 #[derive(Default)]
 pub struct Shared {
-    open: RefCell<Vec<SendRequest<Bytes>>>,
+    lines: RefCell<Vec<Line>>,
     /// somebody is opening one, and the others wait for it
     opening: Cell<bool>,
     opened: Notify,
+}
+
+/// A place for one request on a connection, given back when it is dropped.
+pub struct Place {
+    pub send: SendRequest<Bytes>,
+    active: Rc<Cell<usize>>,
+}
+
+impl Place {
+    fn on(line: &Line) -> Place {
+        line.active.set(line.active.get() + 1);
+        Place {
+            send: line.send.clone(),
+            active: line.active.clone(),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.active.set(self.active.get() - 1);
+    }
 }
 
 /// The right to open a connection; the others are told when it ends.
@@ -41,30 +70,21 @@ impl Drop for Opening<'_> {
 }
 
 impl Shared {
-    /// A connection that takes another stream now. Those that have ended are forgotten.
-    fn ready(&self, context: &mut Context<'_>) -> Option<SendRequest<Bytes>> {
-        let mut found = None;
-        self.open.borrow_mut().retain_mut(|send| {
-            if found.is_some() {
-                return true;
-            }
-            match send.poll_ready(context) {
-                Poll::Ready(Ok(())) => {
-                    found = Some(send.clone());
-                    true
-                }
-                Poll::Ready(Err(_)) => false,
-                Poll::Pending => true,
-            }
-        });
-        found
+    /// A place on a connection that takes another stream now. Those that have ended are forgotten.
+    fn free(&self, context: &mut Context<'_>) -> Option<Place> {
+        let mut lines = self.lines.borrow_mut();
+        lines.retain_mut(|line| !matches!(line.send.poll_ready(context), Poll::Ready(Err(_))));
+        lines
+            .iter()
+            .find(|line| line.active.get() < line.send.current_max_send_streams())
+            .map(Place::on)
     }
 
-    /// A connection that takes another stream, or the right to open one.
-    pub async fn take(&self) -> Result<SendRequest<Bytes>, Opening<'_>> {
+    /// A place on a connection, or the right to open another one.
+    pub async fn take(&self) -> Result<Place, Opening<'_>> {
         loop {
-            if let Some(send) = poll_fn(|context| Poll::Ready(self.ready(context))).await {
-                return Ok(send);
+            if let Some(place) = poll_fn(|context| Poll::Ready(self.free(context))).await {
+                return Ok(place);
             }
             if !self.opening.replace(true) {
                 return Err(Opening(self));
@@ -75,25 +95,23 @@ impl Shared {
 
     /// Lets no further request onto the connections there are; those on them end in peace.
     pub fn forget(&self) {
-        self.open.borrow_mut().clear();
-    }
-
-    pub fn count(&self) -> usize {
-        self.open.borrow().len()
+        self.lines.borrow_mut().clear();
     }
 }
 
 impl Opening<'_> {
-    /// Speaks HTTP/2 on a fresh connection, which others may then use too.
+    /// Speaks HTTP/2 on a fresh connection, which others may then use too. It is there when the target has said how
+    /// many streams it takes: what is sent before could be refused after its body is gone.
     ///
     /// # Errors
     /// The target does not speak HTTP/2.
-    pub async fn start<C>(self, stream: C, cells: Arc<BalancerCells>) -> io::Result<SendRequest<Bytes>>
+    pub async fn start<C>(self, stream: C, cells: Arc<BalancerCells>) -> io::Result<Place>
     where
         C: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (send, connection) = Builder::new()
+        let (send, mut connection) = Builder::new()
             .enable_push(false)
+            .initial_max_send_streams(0)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
@@ -101,14 +119,26 @@ impl Opening<'_> {
             .handshake::<_, Bytes>(stream)
             .await
             .map_err(io::Error::other)?;
+        poll_fn(|context| match Pin::new(&mut connection).poll(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(io::Error::other(error))),
+            Poll::Ready(Ok(())) => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            Poll::Pending if send.current_max_send_streams() > 0 => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
         cells.add(Balancer::NewConnectionCount, 1);
         cells.add(Balancer::TargetOpened, 1);
         tokio::task::spawn_local(async move {
             let _ = connection.await;
             cells.add(Balancer::TargetClosed, 1);
         });
-        self.0.open.borrow_mut().push(send.clone());
-        Ok(send)
+        let line = Line {
+            send,
+            active: Rc::default(),
+        };
+        let place = Place::on(&line);
+        self.0.lines.borrow_mut().push(line);
+        Ok(place)
     }
 }
 

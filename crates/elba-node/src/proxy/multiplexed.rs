@@ -19,6 +19,7 @@ use super::exchange::{ConnectFailure, Flight, HeadForm, Tried, CONNECT_TIMEOUT_M
 use super::ClientStream;
 use crate::counters::{BalancerCells, Target, TargetCells};
 use crate::http2::head;
+use crate::http2::upstream::Place;
 use crate::pool::TargetRuntime;
 use crate::timer::Fired;
 
@@ -148,8 +149,8 @@ impl<S: ClientStream> Connection<S> {
             self.timer.reset();
             self.timer.set_target(Arc::as_ptr(&target.state) as usize);
             let flight = Flight::new(target.clone(), cells.clone());
-            let send = match self.connect_multiplexed(&target, runtime.cells.clone()).await {
-                Ok(send) => send,
+            let stream_place = match self.connect_multiplexed(&target, runtime.cells.clone()).await {
+                Ok(place) => place,
                 Err(ConnectFailure::Gone(next)) => return next,
                 Err(ConnectFailure::Cut) => return self.fail(plan, 502).await,
                 Err(ConnectFailure::Short) => return self.fail(plan, 503).await,
@@ -166,7 +167,13 @@ impl<S: ClientStream> Connection<S> {
             };
             self.note(|log| log.record.dispatched = Some(Instant::now()));
             let outcome = self
-                .attempt_multiplexed(&plan, send, request.clone(), &mut upload, &cells)
+                .attempt_multiplexed(
+                    &plan,
+                    stream_place.send.clone(),
+                    request.clone(),
+                    &mut upload,
+                    &cells,
+                )
                 .await;
             if let Outcome::TargetLost { untouched } = outcome {
                 target.http2().forget();
@@ -196,6 +203,7 @@ impl<S: ClientStream> Connection<S> {
                     self.fail(plan, 502).await
                 }
             };
+            drop(stream_place);
             drop(flight);
             return next;
         }
@@ -206,13 +214,13 @@ impl<S: ClientStream> Connection<S> {
         &mut self,
         target: &TargetRuntime,
         cells: Arc<BalancerCells>,
-    ) -> Result<SendRequest<Bytes>, ConnectFailure> {
+    ) -> Result<Place, ConnectFailure> {
         self.timer.set(self.worker.now_ms() + CONNECT_TIMEOUT_MS);
         let pool = target.http2();
         let address = target.state.address;
         let mut connecting = pin!(async {
             match pool.take().await {
-                Ok(send) => Ok(send),
+                Ok(place) => Ok(place),
                 Err(opening) => {
                     let stream = TcpStream::connect(address).await?;
                     stream.set_nodelay(true)?;
@@ -229,7 +237,7 @@ impl<S: ClientStream> Connection<S> {
                 }));
             }
             match ready!(connecting.as_mut().poll(context)) {
-                Ok(send) => Poll::Ready(Ok(send)),
+                Ok(place) => Poll::Ready(Ok(place)),
                 Err(error) => Poll::Ready(Err(ConnectFailure::of(&error))),
             }
         })
