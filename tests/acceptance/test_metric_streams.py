@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -156,6 +159,16 @@ def test_metrics_reach_an_otlp_and_a_remote_write_receiver(receiver: Receiver, s
     assert "shop_late_sum" not in samples
     entries = {e["Name"]: e["State"] for e in watch.list_metric_streams()["Entries"]}
     assert entries == {"open": "running", "prometheus": "stopped"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "awscli", "cloudwatch", "get-metric-stream", "--name", "open"],
+        env=streaming.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    described = json.loads(shown.stdout)
+    assert described["StatisticsConfigurations"] == statistics and described["OutputFormat"] == "opentelemetry1.0"
     for stream in entries:
         watch.delete_metric_stream(Name=stream)
     with pytest.raises(watch.exceptions.ResourceNotFoundException):
