@@ -13,7 +13,7 @@ from elba.call import Answer, Call, Request
 from elba.errors import ApiError
 from elba.sns import filters, policies
 from elba.sns.lookup import check_topic_arn, invalid, is_near, require_subscription, require_topic
-from elba.sns.message import check_message, for_protocol, read_attributes
+from elba.sns.message import MOST_BYTES, check_message, for_protocol, read_attributes, size
 from elba.sns.resources import Delivery, Subscription, Topic
 from elba.store.interface import Transaction, View
 
@@ -134,14 +134,14 @@ def subscribe(tx: Transaction, call: Call, request: Request) -> Answer:
     topic = require_topic(tx, call, request["topic_arn"])
     protocol, endpoint = request["protocol"], request.get("endpoint") or ""
     if protocol not in ENDPOINTS:
-        raise invalid(f"Does not support this protocol string: {protocol}")
+        raise invalid(f"Amazon SNS does not support this protocol string: {protocol}")
     pattern, complaint = ENDPOINTS[protocol]
     if not re.fullmatch(pattern, endpoint):
         raise invalid(complaint)
     attributes = dict(request.get("attributes") or {})
     for name, value in attributes.items():
         _check_subscription_attribute(name, value, attributes, protocol)
-    attributes = {name: value for name, value in attributes.items() if value}
+    attributes = {name: _as_stored(name, value) for name, value in attributes.items() if value}
     found: Subscription | None = None
     for other in tx.children(Subscription, topic.account, topic.region, topic.id):
         if (other.protocol, other.endpoint) == (protocol, endpoint):
@@ -179,6 +179,10 @@ def _send_confirmation(tx: Transaction, call: Call, subscription: Subscription) 
     _deliver(tx, call, subscription, call.ids.uuid(), text, None, {}, "SubscriptionConfirmation")
 
 
+def _as_stored(name: str, value: str) -> str:
+    return value.lower() if name == "RawMessageDelivery" else value
+
+
 def _check_subscription_attribute(name: str, value: str, others: Mapping[str, str], protocol: str) -> None:
     if name not in SUBSCRIPTION_ATTRIBUTES:
         raise invalid("AttributeName")
@@ -209,7 +213,7 @@ def set_subscription_attributes(tx: Transaction, call: Call, request: Request) -
     subscription = require_subscription(tx, call, request["subscription_arn"])
     name, value = request["attribute_name"], request.get("attribute_value") or ""
     _check_subscription_attribute(name, value, subscription.attributes, subscription.protocol)
-    attributes = {k: v for k, v in {**subscription.attributes, name: value}.items() if v}
+    attributes = {k: v for k, v in {**subscription.attributes, name: _as_stored(name, value)}.items() if v}
     tx.put(replace(subscription, attributes=attributes))
     return {}
 
@@ -311,12 +315,17 @@ def publish_batch(tx: Transaction, call: Call, request: Request) -> Answer:
         raise ApiError("TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible.")
     if len(set(ids)) != len(ids):
         raise ApiError("BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id.")
+    if sum(size(entry) for entry in entries) > MOST_BYTES:
+        raise ApiError("BatchRequestTooLong", "The length of all the messages put together is more than the limit.")
     done: list[Answer] = []
     failed: list[Answer] = []
     for entry in entries:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", entry["id"]):
             raise ApiError(
-                "InvalidBatchEntryId", "The Id of a batch entry in a batch request doesn't abide by the spec."
+                "InvalidBatchEntryId",
+                f"The Id of a batch entry in the batch request is too long: {entry['id']}"
+                if len(entry["id"]) > 80
+                else f"The Id of a batch entry in the batch request contains an impermissible character: {entry['id']}",
             )
         try:
             done.append({"id": entry["id"], **_publish(tx, call, topic, entry)})

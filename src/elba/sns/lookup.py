@@ -22,10 +22,10 @@ def topic_unknown() -> ApiError:
 def check_topic_arn(call: Call, arn: str) -> None:
     """Raises: ApiError InvalidParameter for what is no topic ARN of this region."""
     parts = arn.split(":")
-    if len(parts) != 6 or parts[0] != "arn" or parts[2] != "sns" or not parts[5]:
+    if len(parts) < 6:
+        raise invalid(f"TopicArn Reason: An ARN must have at least 6 elements, not {len(parts)}")
+    if len(parts) > 6 or parts[0] != "arn" or parts[2] != "sns" or not parts[5] or parts[3] != call.region:
         raise invalid("TopicArn")
-    if parts[3] != call.region:
-        raise invalid(f"TopicArn Reason: An ARN must be of the region {call.region}")
 
 
 def require_topic(view: View, call: Call, arn: str) -> Topic:
@@ -42,8 +42,10 @@ def require_topic(view: View, call: Call, arn: str) -> Topic:
 def require_subscription(view: View, call: Call, arn: str) -> Subscription:
     """Raises: ApiError InvalidParameter, NotFound."""
     parts = arn.split(":")
+    if len(parts) < 6:
+        raise invalid(f"SubscriptionArn Reason: An ARN must have at least 6 elements, not {len(parts)}")
     if len(parts) != 7 or parts[0] != "arn" or parts[2] != "sns":
-        raise invalid("SubscriptionArn Reason: An ARN must have at least 6 elements, not " + str(len(parts)))
+        raise invalid("SubscriptionId")
     found = view.get(Subscription, call.account, call.region, arn)
     if found is None:
         raise ApiError("NotFound", "Subscription does not exist", 404)

@@ -20,12 +20,21 @@ UNSIGNED = "RWxiYSBkb2VzIG5vdCBzaWduIG1lc3NhZ2Vz"
 """What stands for a signature (base64 of a sentence that says that there is none)."""
 
 
+def size(request: Request) -> int:
+    """Bytes that count against the limit: the message and its attributes' names, types and values."""
+    counted = len((request.get("message") or "").encode())
+    for name, value in (request.get("message_attributes") or {}).items():
+        texts = (name, value.get("data_type") or "", value.get("string_value") or "")
+        counted += sum(len(text.encode()) for text in texts) + len(value.get("binary_value") or b"")
+    return counted
+
+
 def check_message(request: Request) -> dict[str, str]:
     """The message's text by protocol, with `default`. Raises: ApiError InvalidParameter."""
     message, subject = request.get("message") or "", request.get("subject")
     if not message:
         raise invalid("Empty message")
-    if len(message.encode()) > MOST_BYTES:
+    if size(request) > MOST_BYTES:
         raise invalid("Message too long")
     if subject is not None and not re.fullmatch(rf"[\x20-\x7e]{{1,{MOST_SUBJECT}}}", subject):
         raise invalid("Subject")

@@ -258,9 +258,8 @@ def check_receive(request: Request) -> None:
     ):
         value = request.get(name)
         if value is not None and not low <= value <= high:
-            raise invalid(
-                f"Value {value} for parameter {wire} is invalid. Reason: Must be between {low} and {high}, if provided."
-            )
+            wanted = f">= {low} and <= {high}" if wire == "WaitTimeSeconds" else f"between {low} and {high}"
+            raise invalid(f"Value {value} for parameter {wire} is invalid. Reason: Must be {wanted}, if provided.")
 
 
 def _of_receipt(tx: Transaction, queue: Queue, handle: str) -> QueueMessage | None:

@@ -220,3 +220,44 @@ def test_what_is_refused(
         for name, value in parameters.items()
     }
     assert refused(getattr(sns, operation), **given) == answer
+
+
+def message_of(call: Any, **parameters: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    return str(caught.value.response["Error"]["Message"])
+
+
+def test_refusals_in_the_words_recorded_from_the_service(sns: Any, topic: str) -> None:
+    few = "Invalid parameter: TopicArn Reason: An ARN must have at least 6 elements, not 2"
+    assert message_of(sns.publish, TopicArn="a:b", Message="m") == few
+    elsewhere = topic.replace("us-east-1", "eu-west-1")
+    assert message_of(sns.publish, TopicArn=elsewhere, Message="m") == "Invalid parameter: TopicArn"
+    assert message_of(sns.unsubscribe, SubscriptionArn="a:b:c:d:e") == (
+        "Invalid parameter: SubscriptionArn Reason: An ARN must have at least 6 elements, not 5"
+    )
+    assert message_of(sns.unsubscribe, SubscriptionArn=topic) == "Invalid parameter: SubscriptionId"
+    assert message_of(sns.subscribe, TopicArn=topic, Protocol="pigeon", Endpoint="x") == (
+        "Invalid parameter: Amazon SNS does not support this protocol string: pigeon"
+    )
+    for id_, text in (("a.b", "contains an impermissible character: a.b"), ("a" * 81, f"is too long: {'a' * 81}")):
+        entries = [{"Id": id_, "Message": "m"}]
+        assert message_of(sns.publish_batch, TopicArn=topic, PublishBatchRequestEntries=entries) == (
+            f"The Id of a batch entry in the batch request {text}"
+        )
+
+
+def test_attributes_and_the_other_messages_of_a_batch_count_against_the_size(sns: Any, topic: str) -> None:
+    attributes = {"attr1": {"DataType": "Number", "StringValue": "1"}}
+    fits = "a" * (262_144 - len("attr1Number1"))
+    assert sns.publish(TopicArn=topic, Message=fits, MessageAttributes=attributes)["MessageId"]
+    assert message_of(sns.publish, TopicArn=topic, Message=fits + "a", MessageAttributes=attributes) == (
+        "Invalid parameter: Message too long"
+    )
+    half = "a" * 131_072
+    entries = [{"Id": id_, "Message": half} for id_ in "ab"]
+    assert len(sns.publish_batch(TopicArn=topic, PublishBatchRequestEntries=entries)["Successful"]) == 2
+    entries[0]["Message"] += "a"
+    assert message_of(sns.publish_batch, TopicArn=topic, PublishBatchRequestEntries=entries) == (
+        "The length of all the messages put together is more than the limit."
+    )

@@ -163,7 +163,7 @@ def test_messages_outlive_the_control_plane(world: World, sqs: Any, url: str) ->
         ("create_queue", {"QueueName": "n", "Attributes": {"Nope": "1"}}, "InvalidAttributeName"),
         ("get_queue_attributes", {"AttributeNames": ["Nope"]}, "InvalidAttributeName"),
         ("send_message", {"MessageBody": "\x01"}, "InvalidMessageContents"),
-        ("send_message", {"MessageBody": "x" * 262_145}, "InvalidParameterValue"),
+        ("send_message", {"MessageBody": "x" * 1_048_577}, "InvalidParameterValue"),
         ("send_message", {"MessageBody": "x", "DelaySeconds": 901}, "InvalidParameterValue"),
         ("receive_message", {"MaxNumberOfMessages": 11}, "InvalidParameterValue"),
         ("receive_message", {"WaitTimeSeconds": 21}, "InvalidParameterValue"),
