@@ -10,7 +10,17 @@ from typing import Any
 from elba.call import Answer, Call, Request
 from elba.errors import ApiError
 from elba.iam.names import AWS_MANAGED, encode_document, tag_list
-from elba.iam.resources import GLOBAL, AccessKey, InstanceProfile, Policy, PolicyVersion, Role, ServerCertificate, User
+from elba.iam.resources import (
+    GLOBAL,
+    AccessKey,
+    Group,
+    InstanceProfile,
+    Policy,
+    PolicyVersion,
+    Role,
+    ServerCertificate,
+    User,
+)
 from elba.store.interface import View
 
 # When AWS made its first managed policies; no client cares, but the member is never absent.
@@ -66,8 +76,19 @@ def user(user: User, *, brief: bool = False) -> Answer:
         "create_date": user.create_time,
     }
     if not brief:
+        answer["permissions_boundary"] = _boundary(user.permissions_boundary)
         answer["tags"] = tag_list(user.tags) or None
     return answer
+
+
+def group(group: Group) -> Answer:
+    return {
+        "path": group.path,
+        "group_name": group.name,
+        "group_id": group.group_id,
+        "arn": group.arn,
+        "create_date": group.create_time,
+    }
 
 
 def instance_profile(view: View, profile: InstanceProfile, *, brief: bool = False) -> Answer:
@@ -85,15 +106,18 @@ def instance_profile(view: View, profile: InstanceProfile, *, brief: bool = Fals
     return answer
 
 
-def holders(view: View, account: str, arn: str) -> list[Role | User]:
-    """Roles and users to which a policy is attached."""
-    found: list[Role | User] = [r for r in view.all(Role, account, GLOBAL) if arn in r.attached_policies]
+def holders(view: View, account: str, arn: str) -> list[Role | User | Group]:
+    """Roles, users and groups to which a policy is attached."""
+    found: list[Role | User | Group] = [r for r in view.all(Role, account, GLOBAL) if arn in r.attached_policies]
+    found.extend(g for g in view.all(Group, account, GLOBAL) if arn in g.attached_policies)
     found.extend(u for u in view.all(User, account, GLOBAL) if arn in u.attached_policies)
     return found
 
 
 def bounded(view: View, account: str, arn: str) -> int:
-    return sum(1 for each in view.all(Role, account, GLOBAL) if each.permissions_boundary == arn)
+    boundaries = [each.permissions_boundary for each in view.all(Role, account, GLOBAL)]
+    boundaries += [each.permissions_boundary for each in view.all(User, account, GLOBAL)]
+    return boundaries.count(arn)
 
 
 def policy(view: View, policy: Policy, *, description: bool = True) -> Answer:

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from elba.call import Answer, Call, Request
 from elba.errors import ApiError
-from elba.iam.resources import GLOBAL, InstanceProfile, Policy, Role, ServerCertificate, Tags, User
+from elba.iam.resources import GLOBAL, Group, InstanceProfile, Policy, Role, ServerCertificate, Tags, User
 from elba.store.interface import View
 
-N = TypeVar("N", Role, InstanceProfile, User, ServerCertificate)
+N = TypeVar("N", Role, InstanceProfile, User, Group, ServerCertificate)
 T = TypeVar("T")
 
 AWS_MANAGED = "arn:aws:iam::aws:policy/"
@@ -69,6 +69,14 @@ def require_user(view: View, call: Call, name: str) -> User:
     if user is None:
         raise no_such_entity(f"The user with name {name} cannot be found.")
     return user
+
+
+def require_group(view: View, call: Call, name: str) -> Group:
+    """Raises: ApiError NoSuchEntity."""
+    group = find(view, Group, call.account, name)
+    if group is None:
+        raise no_such_entity(f"The group with name {name} cannot be found.")
+    return group
 
 
 def require_server_certificate(view: View, call: Call, name: str) -> ServerCertificate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elba.call import Answer, Request
 from elba.context import Context
-from elba.iam import commands, queries
+from elba.iam import account_queries, commands, queries
 
 
 async def add_role_to_instance_profile(ctx: Context, request: Request) -> Answer:
@@ -290,3 +290,103 @@ async def list_server_certificates(ctx: Context, request: Request) -> Answer:
 
 async def list_server_certificate_tags(ctx: Context, request: Request) -> Answer:
     return queries.list_server_certificate_tags(ctx.view, ctx.call, request)
+
+
+async def add_user_to_group(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.add_user_to_group, request)
+
+
+async def attach_group_policy(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.attach_group_policy, request)
+
+
+async def create_group(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.create_group, request)
+
+
+async def delete_group(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_group, request)
+
+
+async def delete_group_policy(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_group_policy, request)
+
+
+async def detach_group_policy(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.detach_group_policy, request)
+
+
+async def put_group_policy(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_group_policy, request)
+
+
+async def remove_user_from_group(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.remove_user_from_group, request)
+
+
+async def update_group(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.update_group, request)
+
+
+async def update_user(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.update_user, request)
+
+
+async def put_user_permissions_boundary(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_user_permissions_boundary, request)
+
+
+async def delete_user_permissions_boundary(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_user_permissions_boundary, request)
+
+
+async def create_account_alias(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.create_account_alias, request)
+
+
+async def delete_account_alias(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_account_alias, request)
+
+
+async def delete_account_password_policy(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_account_password_policy, request)
+
+
+async def update_account_password_policy(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.update_account_password_policy, request)
+
+
+async def get_group(ctx: Context, request: Request) -> Answer:
+    return queries.get_group(ctx.view, ctx.call, request)
+
+
+async def get_group_policy(ctx: Context, request: Request) -> Answer:
+    return queries.get_group_policy(ctx.view, ctx.call, request)
+
+
+async def list_groups(ctx: Context, request: Request) -> Answer:
+    return queries.list_groups(ctx.view, ctx.call, request)
+
+
+async def list_groups_for_user(ctx: Context, request: Request) -> Answer:
+    return queries.list_groups_for_user(ctx.view, ctx.call, request)
+
+
+async def list_group_policies(ctx: Context, request: Request) -> Answer:
+    return queries.list_group_policies(ctx.view, ctx.call, request)
+
+
+async def list_attached_group_policies(ctx: Context, request: Request) -> Answer:
+    return queries.list_attached_group_policies(ctx.view, ctx.call, request)
+
+
+async def list_account_aliases(ctx: Context, request: Request) -> Answer:
+    return account_queries.list_account_aliases(ctx.view, ctx.call, request)
+
+
+async def get_account_password_policy(ctx: Context, request: Request) -> Answer:
+    return account_queries.get_account_password_policy(ctx.view, ctx.call, request)
+
+
+async def get_account_summary(ctx: Context, request: Request) -> Answer:
+    return account_queries.get_account_summary(ctx.view, ctx.call, request)

@@ -11,6 +11,7 @@ from elba.iam.names import (
     is_aws_managed,
     no_such_entity,
     page,
+    require_group,
     require_policy,
     require_profile,
     require_role,
@@ -22,6 +23,7 @@ from elba.iam.names import (
 from elba.iam.resources import (
     GLOBAL,
     AccessKey,
+    Group,
     InstanceProfile,
     Policy,
     PolicyVersion,
@@ -63,7 +65,12 @@ def get_user_policy(view: View, call: Call, request: Request) -> Answer:
     return {"user_name": user.name, **_inline(user, request["policy_name"], "user")}
 
 
-def _inline(holder: Role | User, name: str, what: str) -> Answer:
+def get_group_policy(view: View, call: Call, request: Request) -> Answer:
+    group = require_group(view, call, request["group_name"])
+    return {"group_name": group.name, **_inline(group, request["policy_name"], "group")}
+
+
+def _inline(holder: Role | User | Group, name: str, what: str) -> Answer:
     document = holder.inline_policies.get(name)
     if document is None:
         raise no_such_entity(f"The {what} policy with name {name} cannot be found.")
@@ -78,7 +85,11 @@ def list_user_policies(view: View, call: Call, request: Request) -> Answer:
     return _inline_names(require_user(view, call, request["user_name"]), request)
 
 
-def _inline_names(holder: Role | User, request: Request) -> Answer:
+def list_group_policies(view: View, call: Call, request: Request) -> Answer:
+    return _inline_names(require_group(view, call, request["group_name"]), request)
+
+
+def _inline_names(holder: Role | User | Group, request: Request) -> Answer:
     shown, rest = page(list(holder.inline_policies), str, request)
     return {"policy_names": shown, **rest}
 
@@ -91,7 +102,11 @@ def list_attached_user_policies(view: View, call: Call, request: Request) -> Ans
     return _attached(require_user(view, call, request["user_name"]), request)
 
 
-def _attached(holder: Role | User, request: Request) -> Answer:
+def list_attached_group_policies(view: View, call: Call, request: Request) -> Answer:
+    return _attached(require_group(view, call, request["group_name"]), request)
+
+
+def _attached(holder: Role | User | Group, request: Request) -> Answer:
     prefix = request.get("path_prefix", "/")
     arns = [arn for arn in holder.attached_policies if arn.partition(":policy")[2].startswith(prefix)]
     shown, rest = page(arns, lambda arn: arn, request)
@@ -164,6 +179,7 @@ def list_policies(view: View, call: Call, request: Request) -> Answer:
     if scope in ("All", "AWS"):
         held = {arn for role in view.all(Role, call.account, GLOBAL) for arn in role.attached_policies}
         held |= {arn for user in view.all(User, call.account, GLOBAL) for arn in user.attached_policies}
+        held |= {arn for group in view.all(Group, call.account, GLOBAL) for arn in group.attached_policies}
         aws = sorted(arn for arn in held | KNOWN if arn.startswith(AWS_MANAGED))
         found += [{**answers.aws_managed_policy(view, call.account, arn), "tags": None} for arn in aws]
     found = [p for p in found if under_path(p["path"], request) and (p["attachment_count"] or not only_attached)]
@@ -178,7 +194,11 @@ def list_entities_for_policy(view: View, call: Call, request: Request) -> Answer
     found = [h for h in answers.holders(view, call.account, arn) if under_path(h.path, request)]
     shown, rest = page(found, lambda holder: f"{holder.KIND} {holder.name}", request)
     return {
-        "policy_groups": [],
+        "policy_groups": [
+            {"group_name": h.name, "group_id": h.group_id}
+            for h in shown
+            if isinstance(h, Group) and kind in ("", "Group")
+        ],
         "policy_roles": [
             {"role_name": h.name, "role_id": h.role_id} for h in shown if isinstance(h, Role) and kind in ("", "Role")
         ],
@@ -203,6 +223,27 @@ def list_users(view: View, call: Call, request: Request) -> Answer:
     users = [user for user in view.all(User, call.account, GLOBAL) if under_path(user.path, request)]
     shown, rest = page(users, lambda user: user.name, request)
     return {"users": [answers.user(user, brief=True) for user in shown], **rest}
+
+
+def get_group(view: View, call: Call, request: Request) -> Answer:
+    group = require_group(view, call, request["group_name"])
+    found = [user for id_ in group.members if (user := view.get(User, call.account, GLOBAL, id_)) is not None]
+    shown, rest = page(found, lambda user: user.name, request)
+    return {"group": answers.group(group), "users": [answers.user(user, brief=True) for user in shown], **rest}
+
+
+def list_groups(view: View, call: Call, request: Request) -> Answer:
+    return _groups([g for g in view.all(Group, call.account, GLOBAL) if under_path(g.path, request)], request)
+
+
+def list_groups_for_user(view: View, call: Call, request: Request) -> Answer:
+    user = require_user(view, call, request["user_name"])
+    return _groups([g for g in view.all(Group, call.account, GLOBAL) if user.id in g.members], request)
+
+
+def _groups(found: list[Group], request: Request) -> Answer:
+    shown, rest = page(found, lambda group: group.name, request)
+    return {"groups": [answers.group(group) for group in shown], **rest}
 
 
 def list_user_tags(view: View, call: Call, request: Request) -> Answer:

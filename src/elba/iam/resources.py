@@ -44,6 +44,7 @@ class User(Resource, frozen=True, kw_only=True):
     path: str
     user_id: str
     create_time: float
+    permissions_boundary: str = ""
     tags: Tags = {}
     inline_policies: dict[str, str] = {}
     attached_policies: tuple[str, ...] = ()
@@ -51,6 +52,33 @@ class User(Resource, frozen=True, kw_only=True):
     @property
     def arn(self) -> str:
         return f"arn:aws:iam::{self.account}:user{self.path}{self.name}"
+
+
+class Group(Resource, frozen=True, kw_only=True):
+    """`members` are the ids of users, in the order in which they were added."""
+
+    KIND: ClassVar[str] = "iam.group"
+
+    name: str
+    path: str
+    group_id: str
+    create_time: float
+    members: tuple[str, ...] = ()
+    inline_policies: dict[str, str] = {}
+    attached_policies: tuple[str, ...] = ()
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account}:group{self.path}{self.name}"
+
+
+class AccountSettings(Resource, frozen=True, kw_only=True):
+    """What an account has once; `id` is always "account". `password_policy`: None = there is none."""
+
+    KIND: ClassVar[str] = "iam.account_settings"
+
+    alias: str = ""
+    password_policy: dict[str, int | bool] | None = None
 
 
 class Role(Resource, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""What roles and users have in common: inline and attached policies."""
+"""What roles, users and groups have in common: inline and attached policies."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from elba.call import Call
 from elba.iam.names import attachable, limit_exceeded, no_such_entity, parse_document
-from elba.iam.resources import Role, User
+from elba.iam.resources import Group, Role, User
 from elba.store.interface import Transaction
 
-H = TypeVar("H", Role, User)
+H = TypeVar("H", Role, User, Group)
 
 MOST_ATTACHED = 10
 

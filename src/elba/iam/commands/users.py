@@ -11,6 +11,7 @@ from elba.iam import answers
 from elba.iam.commands.attachments import attach, delete_inline, detach, put_inline
 from elba.iam.names import (
     already_exists,
+    attachable,
     delete_conflict,
     limit_exceeded,
     merge_tags,
@@ -19,7 +20,7 @@ from elba.iam.names import (
     tags_of,
     without_tags,
 )
-from elba.iam.resources import GLOBAL, AccessKey, User
+from elba.iam.resources import GLOBAL, AccessKey, Group, User
 from elba.store.interface import Transaction
 
 MOST_ACCESS_KEYS = 2
@@ -30,6 +31,9 @@ def create_user(tx: Transaction, call: Call, request: Request) -> Answer:
     name = request["user_name"]
     if tx.get(User, call.account, GLOBAL, name.lower()) is not None:
         raise already_exists(f"User with name {name} already exists.")
+    boundary = request.get("permissions_boundary", "")
+    if boundary:
+        attachable(tx, call, boundary)
     user = User(
         account=call.account,
         region=GLOBAL,
@@ -38,6 +42,7 @@ def create_user(tx: Transaction, call: Call, request: Request) -> Answer:
         path=request.get("path", "/"),
         user_id=call.ids.unique("AIDA"),
         create_time=call.now,
+        permissions_boundary=boundary,
         tags=tags_of(request),
     )
     tx.put(user)
@@ -53,7 +58,42 @@ def delete_user(tx: Transaction, call: Call, request: Request) -> Answer:
         raise delete_conflict("Cannot delete entity, must detach all policies first.")
     if user.inline_policies:
         raise delete_conflict("Cannot delete entity, must delete policies first.")
+    if any(user.id in group.members for group in tx.all(Group, user.account, GLOBAL)):
+        raise delete_conflict("Cannot delete entity, must remove users from group first.")
     tx.delete(user)
+    return {}
+
+
+def update_user(tx: Transaction, call: Call, request: Request) -> Answer:
+    """A new name or path; keys and memberships go along. Raises: ApiError NoSuchEntity, EntityAlreadyExists."""
+    user = require_user(tx, call, request["user_name"])
+    name = request.get("new_user_name") or user.name
+    if name.lower() != user.id and tx.get(User, call.account, GLOBAL, name.lower()) is not None:
+        raise already_exists(f"User with name {name} already exists.")
+    changed = replace(user, id=name.lower(), name=name, path=request.get("new_path") or user.path)
+    keys = tx.children(AccessKey, user.account, GLOBAL, user.id)
+    if changed.id != user.id:
+        tx.delete(user)
+        for group in tx.all(Group, user.account, GLOBAL):
+            if user.id in group.members:
+                members = tuple(changed.id if each == user.id else each for each in group.members)
+                tx.put(replace(group, members=members))
+    tx.put(changed)
+    for key in keys:
+        tx.put(replace(key, user_name=changed.name, owner_arn=changed.arn))
+    return {}
+
+
+def put_user_permissions_boundary(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Raises: ApiError NoSuchEntity, InvalidInput."""
+    user = require_user(tx, call, request["user_name"])
+    tx.put(replace(user, permissions_boundary=attachable(tx, call, request["permissions_boundary"])))
+    return {}
+
+
+def delete_user_permissions_boundary(tx: Transaction, call: Call, request: Request) -> Answer:
+    """Raises: ApiError NoSuchEntity."""
+    tx.put(replace(require_user(tx, call, request["user_name"]), permissions_boundary=""))
     return {}
 
 
