@@ -170,10 +170,10 @@ def test_query_compatible_errors_carry_both_codes(world: ServerWorld) -> None:
     assert error["Code"] == "ResourceNotFound"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
     with pytest.raises(ClientError) as missing:
-        world.clients.client("cloudwatch", validate=False).put_metric_data(Namespace="n", MetricData=[{}])
+        world.clients.client("cloudwatch", validate=False).get_dashboard()
     assert missing.value.response["Error"]["Code"] == "MissingParameter"
     assert missing.value.response["Error"]["QueryErrorCode"] == "MissingRequiredParameterException"
-    assert missing.value.response["Error"]["Message"] == "The parameter MetricData.member.1.MetricName is required."
+    assert missing.value.response["Error"]["Message"] == "The parameter DashboardName is required."
 
 
 def test_json_errors_name_the_shape(world: ServerWorld) -> None:
