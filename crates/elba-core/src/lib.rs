@@ -15,6 +15,7 @@ pub mod pages;
 pub mod protocol;
 pub mod routing;
 pub mod stickiness;
+pub mod target_tls;
 pub mod tls;
 pub mod wildcard;
 pub mod zones;

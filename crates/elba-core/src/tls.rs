@@ -52,14 +52,14 @@ const OLDER: [&str; 10] = [
 
 /// What a security policy allows, as far as there is an implementation: TLS 1.2 and 1.3 with AEAD suites. Older
 /// versions, CBC, RSA key exchange and post-quantum groups of a policy are left out.
-struct Policy {
-    versions: Vec<&'static SupportedProtocolVersion>,
-    suites: Vec<SupportedCipherSuite>,
+pub(crate) struct Policy {
+    pub versions: Vec<&'static SupportedProtocolVersion>,
+    pub suites: Vec<SupportedCipherSuite>,
 }
 
 impl Policy {
     /// None for a name that AWS does not have.
-    fn parse(name: &str) -> Option<Policy> {
+    pub fn parse(name: &str) -> Option<Policy> {
         let name = name.strip_prefix(PREFIX).unwrap_or(name);
         let name = if name.is_empty() { DEFAULT_POLICY } else { name };
         if OLDER.contains(&name) || name == "TLS-1-0-2015-04" {

@@ -85,6 +85,7 @@ pub enum Target {
     Target4xx,
     Target5xx,
     TargetConnectionError,
+    TargetTlsNegotiationError,
     UnhealthyRoutingRequest,
     /// requests begun and ended: their difference is the gauge `outstanding`
     Begun,
@@ -102,6 +103,7 @@ const TARGET_NAMES: [&str; TARGET_CELLS - 2] = [
     "HTTPCode_Target_4XX_Count",
     "HTTPCode_Target_5XX_Count",
     "TargetConnectionErrorCount",
+    "TargetTLSNegotiationErrorCount",
     "UnhealthyRoutingRequestCount",
 ];
 

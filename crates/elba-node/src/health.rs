@@ -16,14 +16,15 @@ use std::time::Duration;
 use elba_core::compile::{Compiled, Health, TargetGroup, TargetState};
 use elba_core::health::{self as core, Matcher, Outcome, State, TargetHealth, Thresholds};
 use elba_core::protocol::HealthReport;
+use elba_core::target_tls::TargetTls;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{watch, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout, Instant};
 
-use crate::{clock, http2, log, timer};
+use crate::{clock, http2, log, timer, tls};
 
 /// Checks under way at once. More would crowd out the file descriptors of the traffic itself.
 const MAX_CONCURRENT_CHECKS: usize = 512;
@@ -156,6 +157,8 @@ impl Table {
 struct Settings {
     address: SocketAddr,
     protocol: Protocol,
+    /// over TLS
+    secured: bool,
     /// security groups keep the node from that port
     refused: bool,
     request: Vec<u8>,
@@ -171,7 +174,7 @@ enum Protocol {
     Http2,
     Grpc,
     Tcp,
-    /// TLS checks: this node cannot make them and says so (`Elb.InternalError`).
+    /// this node cannot make them and says so (`Elb.InternalError`)
     Unsupported,
 }
 
@@ -181,15 +184,16 @@ fn settings_of(group: &TargetGroup, target: &elba_core::compile::Target, scale: 
         return None;
     }
     let protocol = match check.protocol.as_str() {
-        "HTTP" if check.grpc => Protocol::Grpc,
-        "HTTP" if group.source.protocol_version == "HTTP2" => Protocol::Http2,
-        "HTTP" => Protocol::Http,
+        "HTTP" | "HTTPS" if check.grpc => Protocol::Grpc,
+        "HTTP" | "HTTPS" if group.source.protocol_version == "HTTP2" => Protocol::Http2,
+        "HTTP" | "HTTPS" => Protocol::Http,
         "TCP" => Protocol::Tcp,
         _ => Protocol::Unsupported,
     };
     Some(Settings {
         address: SocketAddr::new(target.state.address.ip(), core::check_port(check, &target.source)),
         protocol,
+        secured: check.protocol == "HTTPS",
         refused: target.source.check_refused,
         request: core::check_request(check, &target.source),
         // Checked when the configuration was accepted.
@@ -202,6 +206,11 @@ fn settings_of(group: &TargetGroup, target: &elba_core::compile::Target, scale: 
         },
     })
 }
+
+/// A connection to a target that is checked.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 /// One target being checked. Dropping it stops the checks.
 struct Checked {
@@ -491,14 +500,14 @@ async fn check_for_ever(
 }
 
 /// One check; the stream is handed back for `read_rest` when an answer is still coming.
-async fn check(settings: &Settings) -> (Outcome, Option<TcpStream>) {
+async fn check(settings: &Settings) -> (Outcome, Option<Box<dyn Stream>>) {
     let limited = timeout(settings.timeout, async {
         match settings.protocol {
             Protocol::Unsupported => Err(Outcome::Internal),
             Protocol::Tcp => connect(settings.address).await.map(|_| (Outcome::Pass, None)),
-            Protocol::Http => check_http(settings).await,
+            Protocol::Http => check_http(open(settings, false).await?, settings).await,
             Protocol::Http2 | Protocol::Grpc => {
-                let stream = connect(settings.address).await?;
+                let stream = open(settings, true).await?;
                 let is_grpc = settings.protocol == Protocol::Grpc;
                 let outcome =
                     http2::check::check(stream, &settings.request, is_grpc, &settings.matcher).await?;
@@ -537,8 +546,22 @@ async fn connect(address: SocketAddr) -> Result<TcpStream, Outcome> {
     })
 }
 
-async fn check_http(settings: &Settings) -> Result<(Outcome, Option<TcpStream>), Outcome> {
-    let mut stream = connect(settings.address).await?;
+/// A connection as the check wants it, under TLS perhaps.
+async fn open(settings: &Settings, is_http2: bool) -> Result<Box<dyn Stream>, Outcome> {
+    let stream = connect(settings.address).await?;
+    if !settings.secured {
+        return Ok(Box::new(stream));
+    }
+    let tls = TargetTls::of_checks().ok_or(Outcome::Internal)?;
+    let config = if is_http2 { &tls.http2 } else { &tls.http1 };
+    let secured = tls::secure(stream, settings.address, config.clone());
+    Ok(Box::new(secured.await.map_err(|_| Outcome::Failed)?))
+}
+
+async fn check_http(
+    mut stream: Box<dyn Stream>,
+    settings: &Settings,
+) -> Result<(Outcome, Option<Box<dyn Stream>>), Outcome> {
     stream
         .write_all(&settings.request)
         .await
@@ -560,7 +583,7 @@ async fn check_http(settings: &Settings) -> Result<(Outcome, Option<TcpStream>),
     }
 }
 
-async fn read_rest(mut stream: TcpStream) {
+async fn read_rest(mut stream: Box<dyn Stream>) {
     let reading = async {
         let mut buffer = [0_u8; 4096];
         let mut total = 0;

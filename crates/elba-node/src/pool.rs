@@ -10,20 +10,46 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use elba_core::compile::{LoadBalancer, TargetState};
+use elba_core::target_tls::session_name;
+use rustls::{ClientConfig, ClientConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::counters::{Balancer, BalancerCells, Counters, TargetCells};
 use crate::http2::upstream;
+use crate::tls::TlsStream;
 
 /// For how long a target that refused or broke a connection is only chosen if nothing else is left. Health checks
 /// take over from there.
 pub const SUSPECT_MS: u64 = 1500;
 
+/// Counts a connection to a target as open for as long as it lives.
+struct Open(Arc<BalancerCells>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.add(Balancer::TargetClosed, 1);
+    }
+}
+
+/// Says farewell when it is dropped.
+struct Secured(TlsStream<ClientConnection>);
+
+impl Drop for Secured {
+    fn drop(&mut self) {
+        self.0.say_farewell();
+    }
+}
+
+enum Wire {
+    Plain(TcpStream),
+    Tls(Secured),
+}
+
 /// A connection to a target.
 pub struct Upstream {
-    stream: TcpStream,
-    cells: Arc<BalancerCells>,
+    wire: Wire,
+    _open: Open,
     /// it has carried a request before
     pub is_used: bool,
 }
@@ -43,28 +69,65 @@ impl Upstream {
         cells.add(Balancer::NewConnectionCount, 1);
         cells.add(Balancer::TargetOpened, 1);
         Ok(Upstream {
-            stream,
-            cells,
+            wire: Wire::Plain(stream),
+            _open: Open(cells),
             is_used: false,
         })
     }
 
-    /// Whether the target has neither closed it nor sent anything on it, as far as the last poll of the system knows.
-    fn is_quiet(&self, context: &mut Context<'_>) -> bool {
-        self.stream.poll_read_ready(context).is_pending()
+    /// The same connection under TLS, its handshake still to be made (`poll_handshake`).
+    ///
+    /// # Errors
+    /// The configuration allows no handshake at all.
+    pub fn secured(self, state: &TargetState, config: Arc<ClientConfig>) -> io::Result<Upstream> {
+        let wire = match self.wire {
+            Wire::Plain(stream) => {
+                let session = session_name(state.address)
+                    .and_then(|name| ClientConnection::new(config, name))
+                    .map_err(io::Error::other)?;
+                Wire::Tls(Secured(TlsStream::new(stream, session)))
+            }
+            tls @ Wire::Tls(_) => tls,
+        };
+        Ok(Upstream { wire, ..self })
+    }
+
+    /// # Errors
+    /// The target breaks the protocol, has nothing in common with us, or leaves.
+    pub fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.wire {
+            Wire::Plain(_) => Poll::Ready(Ok(())),
+            Wire::Tls(stream) => stream.0.poll_handshake(context),
+        }
+    }
+
+    /// The protocol agreed upon under TLS.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match &self.wire {
+            Wire::Plain(_) => None,
+            Wire::Tls(stream) => stream.0.alpn(),
+        }
+    }
+
+    /// Whether the target has neither closed it nor sent anything on it, as far as the last poll of the system
+    /// knows. What TLS sends on its own account (tickets, new keys) is taken in and does not count.
+    fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
+        match &mut self.wire {
+            Wire::Plain(stream) => stream.poll_read_ready(context).is_pending(),
+            Wire::Tls(stream) => stream.0.is_quiet(context),
+        }
     }
 
     /// The same, asked of the system now: for requests that cannot be sent twice.
-    pub fn is_quiet_now(&self) -> bool {
-        let mut byte = [MaybeUninit::uninit(); 1];
-        let peeked = socket2::SockRef::from(&self.stream).peek(&mut byte);
-        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-}
-
-impl Drop for Upstream {
-    fn drop(&mut self) {
-        self.cells.add(Balancer::TargetClosed, 1);
+    pub fn is_quiet_now(&mut self) -> bool {
+        match &mut self.wire {
+            Wire::Plain(stream) => {
+                let mut byte = [MaybeUninit::uninit(); 1];
+                let peeked = socket2::SockRef::from(&*stream).peek(&mut byte);
+                matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Wire::Tls(stream) => stream.0.is_quiet_now(),
+        }
     }
 }
 
@@ -74,7 +137,10 @@ impl AsyncRead for Upstream {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_read(context, into),
+            Wire::Tls(stream) => Pin::new(&mut stream.0).poll_read(context, into),
+        }
     }
 }
 
@@ -84,15 +150,24 @@ impl AsyncWrite for Upstream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Wire::Tls(stream) => Pin::new(&mut stream.0).poll_write(context, bytes),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Wire::Tls(stream) => Pin::new(&mut stream.0).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match &mut self.wire {
+            Wire::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Wire::Tls(stream) => Pin::new(&mut stream.0).poll_shutdown(context),
+        }
     }
 }
 
@@ -158,7 +233,7 @@ impl TargetRuntime {
     /// The connection used last that is still quiet.
     pub fn take_idle(&self, context: &mut Context<'_>) -> Option<Upstream> {
         loop {
-            let idle = self.idle.borrow_mut().pop()?;
+            let mut idle = self.idle.borrow_mut().pop()?;
             if idle.upstream.is_quiet(context) {
                 return Some(idle.upstream);
             }
@@ -182,7 +257,7 @@ impl TargetRuntime {
         let mut context = Context::from_waker(Waker::noop());
         self.idle
             .borrow_mut()
-            .retain(|idle| idle.since_ms >= oldest_ms && idle.upstream.is_quiet(&mut context));
+            .retain_mut(|idle| idle.since_ms >= oldest_ms && idle.upstream.is_quiet(&mut context));
     }
 
     pub fn idle_count(&self) -> usize {

@@ -1,12 +1,16 @@
 //! TLS over a socket that is read and written as it becomes ready: one write seals head and body together and leaves
 //! in one system call.
 
+use std::future::poll_fn;
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 
-use rustls::{ConnectionCommon, ServerConnection, SideData};
+use elba_core::target_tls::session_name;
+use rustls::{ClientConfig, ClientConnection, ConnectionCommon, ServerConnection, SideData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -206,6 +210,104 @@ where
         ready!(stream.poll_flush_out(context))?;
         Pin::new(&mut stream.socket).poll_shutdown(context)
     }
+}
+
+/// A socket read past the runtime's knowledge of it; the runtime finds out with its next look.
+struct Direct<'a>(&'a TcpStream);
+
+impl io::Read for Direct<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        (&*socket2::SockRef::from(self.0)).read(into)
+    }
+}
+
+impl io::Write for Direct<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*socket2::SockRef::from(self.0)).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A target's connection between two requests.
+impl TlsStream<ClientConnection> {
+    /// The application protocol agreed upon.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.session.alpn_protocol()
+    }
+
+    /// Neither data nor a farewell has come so far.
+    fn has_heard_nothing(&mut self) -> bool {
+        let state = self.session.process_new_packets();
+        state.is_ok_and(|state| state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed())
+    }
+
+    /// Whether the target has neither closed it nor sent data on it, as far as the runtime knows. Tickets and changes
+    /// of keys are taken in.
+    pub fn is_quiet(&mut self, context: &mut Context<'_>) -> bool {
+        while self.socket.poll_read_ready(context).is_ready() {
+            match self.poll_take_in(context) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(count)) if count > 0 => {}
+                Poll::Ready(_) => return false,
+            }
+        }
+        if self.owed == 0
+            && self.session.wants_write()
+            && matches!(self.poll_flush_out(context), Poll::Ready(Err(_)))
+        {
+            return false;
+        }
+        self.has_heard_nothing()
+    }
+
+    /// Tells the target that nothing more comes, if that costs no waiting.
+    pub fn say_farewell(&mut self) {
+        if self.owed == 0 && !self.session.is_handshaking() {
+            self.session.send_close_notify();
+            // an end without it is no harm
+            let _ = self.session.write_tls(&mut Direct(&self.socket));
+        }
+    }
+
+    /// The same as `is_quiet`, asked of the system now.
+    pub fn is_quiet_now(&mut self) -> bool {
+        loop {
+            match self.session.read_tls(&mut Direct(&self.socket)) {
+                Ok(count) if count > 0 => {
+                    if !self.has_heard_nothing() {
+                        return false;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.has_heard_nothing(),
+                _ => return false,
+            }
+        }
+    }
+}
+
+/// A target's connection under TLS, its handshake made. To be raced against a deadline.
+///
+/// # Errors
+/// The target does not speak TLS, has nothing in common with us, does not speak the protocol that `config` offers, or
+/// leaves.
+pub async fn secure(
+    stream: TcpStream,
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+) -> io::Result<TlsStream<ClientConnection>> {
+    let wants = config.alpn_protocols.first().cloned();
+    let session = session_name(address)
+        .and_then(|name| ClientConnection::new(config, name))
+        .map_err(io::Error::other)?;
+    let mut stream = TlsStream::new(stream, session);
+    poll_fn(|context| stream.poll_handshake(context)).await?;
+    if stream.alpn() != wants.as_deref() {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(stream)
 }
 
 /// A client's connection.

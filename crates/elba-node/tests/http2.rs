@@ -20,10 +20,12 @@ use elba_node::tls::TlsStream;
 use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
-use rustls::pki_types::ServerName;
-use rustls::ClientConnection;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConnection, ServerConfig, ServerConnection};
 use support::*;
 use support_tls::{certificate, client_config, https};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
@@ -365,6 +367,28 @@ fn http2_target() -> (SocketAddr, tokio::sync::oneshot::Sender<()>) {
 }
 
 async fn serve_http2(stream: TcpStream) {
+    let mut first = [0];
+    stream.peek(&mut first).await.unwrap();
+    if first[0] != 22 {
+        return serve_frames(stream).await;
+    }
+    let (one, _) = certificate(&["target.example"]);
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![CertificateDer::from_pem_slice(one.chain.as_bytes()).unwrap()],
+            PrivateKeyDer::from_pem_slice(one.private_key.as_bytes()).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let mut stream = TlsStream::new(stream, ServerConnection::new(Arc::new(config)).unwrap());
+    poll_fn(|context| stream.poll_handshake(context)).await.unwrap();
+    serve_frames(stream).await;
+}
+
+async fn serve_frames(stream: impl AsyncRead + AsyncWrite + Unpin) {
     let mut connection = h2::server::Builder::new()
         .max_concurrent_streams(10)
         .handshake::<_, Bytes>(stream)
@@ -424,8 +448,19 @@ fn of_version(mut snapshot: protocol::Snapshot, version: &str) -> protocol::Snap
 
 #[test]
 fn streams_pass_to_http2_targets_with_trailers() {
+    streams_pass("HTTP");
+}
+
+#[test]
+fn streams_pass_to_http2_targets_under_tls() {
+    streams_pass("HTTPS");
+}
+
+fn streams_pass(protocol: &str) {
     let (address, _stop) = http2_target();
-    let node = start(of_version(snapshot(&[address]), "GRPC"));
+    let mut snapshot = of_version(snapshot(&[address]), "GRPC");
+    snapshot.target_groups[0].protocol = protocol.into();
+    let node = start(snapshot);
     run(async {
         let send = client(&node).await;
         for size in [1, 100_000, 2_000_000] {

@@ -8,6 +8,7 @@ use super::network::Sources;
 use crate::protocol;
 use crate::routing::Router;
 use crate::stickiness::CookieKeys;
+use crate::target_tls::TargetTls;
 use crate::tls::Tls;
 
 /// One listener with its rules. The node serves it if `supported`; otherwise `Compiled::problems` says why not.
@@ -19,6 +20,8 @@ pub struct Listener {
     pub supported: bool,
     /// of an HTTPS listener that is supported
     pub tls: Option<Arc<Tls>>,
+    /// how its requests are carried to targets that want TLS
+    pub target_tls: Option<&'static TargetTls>,
     pub router: Router,
     /// `Server: awselb/2.0` on answers of our own
     pub server_header: bool,
@@ -123,6 +126,7 @@ pub(super) fn compile_load_balancer(
             protocol: listener.protocol.clone(),
             supported,
             tls,
+            target_tls: TargetTls::of_policy(&listener.ssl_policy),
             router,
             server_header: listener
                 .attributes

@@ -42,6 +42,11 @@ pub struct TargetGroup {
 }
 
 impl TargetGroup {
+    /// TLS is spoken with its targets.
+    pub fn is_secured(&self) -> bool {
+        self.source.protocol == "HTTPS"
+    }
+
     pub fn target(&self, key: &str) -> Option<&Target> {
         self.by_key.get(key).map(|index| &self.targets[*index as usize])
     }
@@ -189,7 +194,7 @@ pub(super) fn compile_group(
             Algorithm::RoundRobin
         }
     };
-    let is_supported = source.protocol == "HTTP" && source.target_type != "lambda";
+    let is_supported = matches!(source.protocol.as_str(), "HTTP" | "HTTPS") && source.target_type != "lambda";
     if !is_supported {
         problems.push(format!(
             "target group {}: {} {} targets are not served by this node",

@@ -13,6 +13,7 @@ use elba_core::http1::request::{Refused, RequestHead, Version};
 use elba_core::http1::Framing;
 use elba_core::pages::{closes, Answer};
 use elba_core::routing::{normalised_path, Action, Facts, Original, Rule};
+use elba_core::target_tls::TargetTls;
 
 use super::connection::{Connection, Next};
 use super::exchange::{Body, Upload};
@@ -57,6 +58,14 @@ pub(super) struct Plan {
     pub chosen: u32,
     /// an ambiguous request: the target's connection is not used again either
     pub close_target: bool,
+}
+
+impl Plan {
+    /// How TLS is spoken with its targets; None = not at all.
+    pub fn target_tls(&self) -> Option<&'static TargetTls> {
+        let listener = self.config.compiled.listener_at(self.place);
+        listener.target_tls.filter(|_| self.group.group.is_secured())
+    }
 }
 
 /// A request target taken apart.
@@ -326,7 +335,7 @@ impl<S: ClientStream> Connection<S> {
         let Some(is_multiplexed) = is_multiplexed else {
             return Err(self.error(worker, config, asked, input, 464));
         };
-        if !group.group.is_supported {
+        if !group.group.is_supported || (group.group.is_secured() && listener.target_tls.is_none()) {
             return Err(self.error(worker, config, asked, input, 502));
         }
 

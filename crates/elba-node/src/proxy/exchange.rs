@@ -21,6 +21,7 @@ use elba_core::http1::chunked::{push_chunk_head, BadChunk, ChunkedReader, Piece,
 use elba_core::http1::response::{BadResponse, ResponseHead, MAX_HEAD};
 use elba_core::http1::{head_may_have_ended, Framing};
 use elba_core::pages::{closes, Answer};
+use rustls::ClientConfig;
 use tokio::io::AsyncWrite;
 
 use super::connection::{Connection, Next};
@@ -286,15 +287,18 @@ impl<S: ClientStream> Connection<S> {
             };
             let upstream = match idle {
                 Some(upstream) => Ok(upstream),
-                None => self.connect(&target, runtime.cells.clone()).await,
+                None => {
+                    let tls = plan.target_tls().map(|tls| &tls.http1);
+                    self.connect(&target, tls, runtime.cells.clone()).await
+                }
             };
             let mut upstream = match upstream {
                 Ok(upstream) => upstream,
                 Err(ConnectFailure::Gone(next)) => return next,
                 Err(ConnectFailure::Cut) => return self.fail(plan, 502).await,
                 Err(ConnectFailure::Short) => return self.fail(plan, 503).await,
-                Err(ConnectFailure::Failed(status)) => {
-                    cells.add(Target::TargetConnectionError, 1);
+                Err(ConnectFailure::Failed(what, status)) => {
+                    cells.add(what, 1);
                     target.suspect(now);
                     if tried.add(chosen.index) == MAX_TARGETS {
                         self.count_request(&plan, &cells, chosen);
@@ -433,33 +437,57 @@ impl<S: ClientStream> Connection<S> {
         }
         poll_fn(|context| {
             Poll::Ready(loop {
-                match target.take_idle(context) {
-                    Some(upstream) if !plan.is_idempotent && !upstream.is_quiet_now() => {}
-                    other => break other,
+                let mut idle = target.take_idle(context);
+                if plan.is_idempotent || idle.as_mut().is_none_or(Upstream::is_quiet_now) {
+                    break idle;
                 }
             })
         })
         .await
     }
 
-    async fn connect(
+    /// A new connection to the target; with `tls` its handshake is done, and `Upstream::alpn` says what was agreed.
+    pub(super) async fn connect(
         &mut self,
         target: &TargetRuntime,
+        tls: Option<&Arc<ClientConfig>>,
         cells: Arc<crate::counters::BalancerCells>,
     ) -> Result<Upstream, ConnectFailure> {
+        let kind = Target::TargetConnectionError;
+        let mut upstream = {
+            let mut connecting = std::pin::pin!(Upstream::connect(&target.state, cells));
+            self.in_time(kind, |context| connecting.as_mut().poll(context))
+                .await?
+        };
+        if let Some(config) = tls {
+            let kind = Target::TargetTlsNegotiationError;
+            upstream = upstream
+                .secured(&target.state, config.clone())
+                .map_err(|_| ConnectFailure::Failed(kind, 502))?;
+            self.in_time(kind, |context| upstream.poll_handshake(context))
+                .await?;
+        }
+        Ok(upstream)
+    }
+
+    /// What `poll` gives within the connect time-out; a failure counts as `kind`.
+    async fn in_time<T>(
+        &mut self,
+        kind: Target,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Result<T, ConnectFailure> {
         self.timer.set(self.worker.now_ms() + CONNECT_TIMEOUT_MS);
-        let mut connecting = std::pin::pin!(Upstream::connect(&target.state, cells));
         poll_fn(|context| {
             if let Some(why) = self.timer.fired() {
                 return Poll::Ready(Err(match why {
-                    Fired::Timeout => ConnectFailure::Failed(504),
+                    Fired::Timeout => ConnectFailure::Failed(kind, 504),
                     Fired::Cut => ConnectFailure::Cut,
                     Fired::Drain => ConnectFailure::Gone(Next::Close),
                 }));
             }
-            match ready!(connecting.as_mut().poll(context)) {
-                Ok(upstream) => Poll::Ready(Ok(upstream)),
-                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error))),
+            match ready!(poll(context)) {
+                Ok(done) => Poll::Ready(Ok(done)),
+                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error, kind))),
             }
         })
         .await
@@ -950,20 +978,21 @@ impl HeadForm {
 pub(super) enum ConnectFailure {
     /// no descriptors or memory left here: no fault of the target's
     Short,
-    Failed(u16),
+    /// as what it counts, and the status for the client
+    Failed(Target, u16),
     Cut,
     Gone(Next),
 }
 
 impl ConnectFailure {
-    /// Source of the statuses: alb.md section 12.
-    pub fn of(error: &io::Error) -> ConnectFailure {
+    /// `kind`: what it counts as. Source of the statuses: alb.md section 12.
+    pub fn of(error: &io::Error, kind: Target) -> ConnectFailure {
         if error.kind() == io::ErrorKind::TimedOut {
-            ConnectFailure::Failed(504)
+            ConnectFailure::Failed(kind, 504)
         } else if is_our_fault(error) {
             ConnectFailure::Short
         } else {
-            ConnectFailure::Failed(502)
+            ConnectFailure::Failed(kind, 502)
         }
     }
 }

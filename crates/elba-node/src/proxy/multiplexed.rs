@@ -1,6 +1,7 @@
 //! One request with a target over HTTP/2: groups of protocol version HTTP2 and GRPC. Data and trailers pass from
 //! stream to stream as they are, in both directions at once. Source: alb.md sections 6 and 14.
 
+use std::cell::Cell;
 use std::future::{poll_fn, Future};
 use std::pin::{pin, Pin};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::http2::head;
 use crate::http2::upstream::Place;
 use crate::pool::TargetRuntime;
 use crate::timer::Fired;
+use crate::tls::secure;
 
 /// How an attempt with one target went, the answer not having begun.
 enum Outcome {
@@ -149,13 +151,16 @@ impl<S: ClientStream> Connection<S> {
             self.timer.reset();
             self.timer.set_target(Arc::as_ptr(&target.state) as usize);
             let flight = Flight::new(target.clone(), cells.clone());
-            let stream_place = match self.connect_multiplexed(&target, runtime.cells.clone()).await {
+            let stream_place = match self
+                .connect_multiplexed(&plan, &target, runtime.cells.clone())
+                .await
+            {
                 Ok(place) => place,
                 Err(ConnectFailure::Gone(next)) => return next,
                 Err(ConnectFailure::Cut) => return self.fail(plan, 502).await,
                 Err(ConnectFailure::Short) => return self.fail(plan, 503).await,
-                Err(ConnectFailure::Failed(status)) => {
-                    cells.add(Target::TargetConnectionError, 1);
+                Err(ConnectFailure::Failed(what, status)) => {
+                    cells.add(what, 1);
                     target.suspect(now);
                     if tried.add(chosen.index) == MAX_TARGETS {
                         self.count_request(&plan, &cells, chosen);
@@ -212,9 +217,12 @@ impl<S: ClientStream> Connection<S> {
     /// A connection to the target that takes a stream.
     async fn connect_multiplexed(
         &mut self,
+        plan: &Plan,
         target: &TargetRuntime,
         cells: Arc<BalancerCells>,
     ) -> Result<Place, ConnectFailure> {
+        let tls = plan.target_tls().map(|tls| tls.http2.clone());
+        let kind = Cell::new(Target::TargetConnectionError);
         self.timer.set(self.worker.now_ms() + CONNECT_TIMEOUT_MS);
         let pool = target.http2();
         let address = target.state.address;
@@ -222,8 +230,17 @@ impl<S: ClientStream> Connection<S> {
             match pool.take().await {
                 Ok(place) => Ok(place),
                 Err(opening) => {
+                    if target.state.is_refused() {
+                        return std::future::pending().await;
+                    }
                     let stream = TcpStream::connect(address).await?;
                     stream.set_nodelay(true)?;
+                    let Some(config) = tls else {
+                        return opening.start(stream, cells).await;
+                    };
+                    kind.set(Target::TargetTlsNegotiationError);
+                    let stream = secure(stream, address, config).await?;
+                    kind.set(Target::TargetConnectionError);
                     opening.start(stream, cells).await
                 }
             }
@@ -231,14 +248,14 @@ impl<S: ClientStream> Connection<S> {
         poll_fn(|context| {
             if let Some(why) = self.timer.fired() {
                 return Poll::Ready(Err(match why {
-                    Fired::Timeout => ConnectFailure::Failed(504),
+                    Fired::Timeout => ConnectFailure::Failed(kind.get(), 504),
                     Fired::Cut => ConnectFailure::Cut,
                     Fired::Drain => ConnectFailure::Gone(Next::Close),
                 }));
             }
             match ready!(connecting.as_mut().poll(context)) {
                 Ok(place) => Poll::Ready(Ok(place)),
-                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error))),
+                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error, kind.get()))),
             }
         })
         .await
