@@ -336,7 +336,20 @@ def test_unique_groups_of_a_load_balancer(account: AnAccount) -> None:
         ([path("/a"), path("/b")], "A rule can only have one 'path-pattern' condition"),
         ([{"field": "source-ip", "source_ip_config": {"values": ["1.2.3.4"]}}], "must be a valid CIDR block"),
         ([{"field": "source-ip", "source_ip_config": {"values": ["255.255.255.255/32"]}}], "255.255.255.255/32"),
-        ([{"field": "http-request-method", "http_request_method_config": {"values": ["get"]}}], "invalid characters"),
+        (
+            [{"field": "http-request-method", "http_request_method_config": {"values": ["get"]}}],
+            "A-Z, hyphen and underscore",
+        ),
+        (
+            [{"field": "http-request-method"}],
+            "A 'HttpRequestMethodConfig' must be specified with 'http-request-method'",
+        ),
+        ([{"field": "source-ip"}], "A 'SourceIpConfig' must be specified with 'source-ip'"),
+        ([{"field": "source-ip", "source_ip_config": {"values": []}}], "A 'source-ip' value must be specified"),
+        (
+            [{"field": "query-string", "query_string_config": {"values": [{"key": "k" * 129, "value": "v"}]}}],
+            "The 'Key' value is too long; the limit is '128'",
+        ),
         (
             [{"field": "http-header", "http_header_config": {"http_header_name": "Host", "values": ["a"]}}],
             "Host",
@@ -345,7 +358,7 @@ def test_unique_groups_of_a_load_balancer(account: AnAccount) -> None:
             [{"field": "http-header", "http_header_config": {"http_header_name": "x" * 41, "values": ["a"]}}],
             "the limit is '40'",
         ),
-        ([{"field": "query-string", "query_string_config": {"values": [{"key": "a"}]}}], "condition value"),
+        ([{"field": "query-string", "query_string_config": {"values": [{"key": "a"}]}}], "'QueryStringKeyValuePair'"),
         ([{"field": "path-pattern", "path_pattern_config": {"regex_values": ["("]}}], "regular expression"),
         ([{"field": "path-pattern", "path_pattern_config": {"regex_values": ["a(?=b)"]}}], "regular expression"),
         (

@@ -215,7 +215,12 @@ def test_attribute_defaults(account: AnAccount) -> None:
             [("deregistration_delay.timeout_seconds", "3601")],
         ),
         ("ValidationError", "slow_start", [("slow_start.duration_seconds", "29")]),
-        ("ValidationError", "stickiness.type", [("stickiness.type", "source_ip")]),
+        (
+            "InvalidConfigurationRequest",
+            "not supported for target groups with the HTTP",
+            [("stickiness.type", "source_ip")],
+        ),
+        ("ValidationError", "'Stickiness type' must be one of", [("stickiness.type", "source_ip_dest_ip")]),
         (
             "InvalidConfigurationRequest",
             "You must set an application cookie name to enable stickiness of type 'app_cookie'",

@@ -83,6 +83,7 @@ def modify_listener_attributes(tx: Transaction, call: Call, request: Request) ->
 def modify_target_group_attributes(tx: Transaction, call: Call, request: Request) -> Answer:
     """Changes attributes of a target group, all or none; answers with all of them."""
     group = require_target_group(tx, call, request["target_group_arn"])
+    _require_stickiness_type(group, request["attributes"])
     changes = _changes(
         request["attributes"], tables.TARGET_GROUP, group.target_type, "Target group", "target groups with type"
     )
@@ -92,6 +93,19 @@ def modify_target_group_attributes(tx: Transaction, call: Call, request: Request
     changed = msgspec.structs.replace(group, attributes=tables.without_defaults(after, defaults))
     tx.put(changed)
     return {"attributes": attributes_answer(tables.attributes_of_target_group(changed))}
+
+
+def _require_stickiness_type(group: TargetGroup, attributes: Iterable[Mapping[str, str]]) -> None:
+    """Raises: ValidationError for no type at all, InvalidConfigurationRequest for that of another protocol."""
+    for each in attributes:
+        if each["key"] != "stickiness.type" or group.protocol not in ("HTTP", "HTTPS"):
+            continue
+        if each.get("value") not in ("app_cookie", "lb_cookie", "source_ip"):
+            raise validation_error("'Stickiness type' must be one of [app_cookie, lb_cookie, source_ip]")
+        if each["value"] == "source_ip":
+            raise invalid_configuration(
+                f"Stickiness type 'source_ip' is not supported for target groups with the {group.protocol} protocol"
+            )
 
 
 def _require_consistent(tx: Transaction, group: TargetGroup, after: Mapping[str, str]) -> None:

@@ -88,7 +88,7 @@ def _check_host(value: str) -> None:
 
 def _check_source(value: str) -> None:
     if not value:
-        raise validation_error("A condition value must be specified")
+        raise validation_error("A 'source-ip' value must be specified")
     try:
         network = ipaddress.ip_network(value, strict=False)
     except ValueError:
@@ -99,10 +99,18 @@ def _check_source(value: str) -> None:
         raise validation_error("The 'source-ip' value '255.255.255.255/32' is not supported")
 
 
+def _check_method(value: str) -> None:
+    _require_length("http-request-method", value, NAME_LENGTH_MOST)
+    if not _METHOD.fullmatch(value):
+        raise validation_error(
+            "The 'http-request-method' value is invalid; the allowed characters are A-Z, hyphen and underscore"
+        )
+
+
 _VALUE_CHECKS: dict[str, Callable[[str], None]] = {
     "host-header": _check_host,
     "path-pattern": _check_matching("path-pattern", _PATH),
-    "http-request-method": _check_matching("http-request-method", _METHOD, NAME_LENGTH_MOST),
+    "http-request-method": _check_method,
     "http-header": _check_matching("http-header", _VISIBLE),
     "source-ip": _check_source,
 }
@@ -166,6 +174,8 @@ def _parse_condition(given: Mapping[str, Any]) -> dict[str, Any]:
         raise validation_error(f"The '{field}' field contains too many values; the limit is '1'")
     if values or regexes:
         config = {"values": values, "regex_values": regexes}
+    if not config and field not in _WITH_VALUES:
+        raise validation_error(f"A '{_config_name(own)}' must be specified with '{field}'")
     if field == "query-string":
         return {"field": field, own: {"values": _parse_query(config)}}
     return _parse_valued(field, own, config)
@@ -186,7 +196,8 @@ def _parse_valued(field: str, own: str, config: Mapping[str, Any]) -> dict[str, 
             raise validation_error("The 'HttpHeaderName' value cannot be 'Host'; use a 'host-header' condition")
         parsed["http_header_name"] = name
     if not values and not regexes:
-        raise validation_error("A condition value must be specified")
+        what = "'source-ip'" if field == "source-ip" else "condition"
+        raise validation_error(f"A {what} value must be specified")
     if values and regexes:
         raise validation_error(f"You cannot provide both values and regex values for a condition of type '{field}'")
     for value in values:
@@ -209,6 +220,10 @@ def _parse_valued(field: str, own: str, config: Mapping[str, Any]) -> dict[str, 
     return condition
 
 
+_check_query_value = _check_matching("Value", _VISIBLE)
+_check_query_key = _check_matching("Key", _VISIBLE)
+
+
 def _parse_query(config: Mapping[str, Any]) -> list[dict[str, str]]:
     entries = list(config.get("values") or ())
     if not entries:
@@ -216,10 +231,11 @@ def _parse_query(config: Mapping[str, Any]) -> list[dict[str, str]]:
     parsed = []
     for entry in entries:
         value, key = entry.get("value") or "", entry.get("key") or ""
-        check = _check_matching("query-string", _VISIBLE)
-        check(value)
+        if not value:
+            raise validation_error("A 'Value' must be specified in 'QueryStringKeyValuePair'")
+        _check_query_value(value)
         if key:
-            check(key)
+            _check_query_key(key)
         parsed.append({"key": key, "value": value} if key else {"value": value})
     return parsed
 
