@@ -43,7 +43,8 @@ def list_metrics(engine: SeriesEngine, call: Call, request: Request) -> Answer:
     after = require_token(request.get("next_token"), int) or 0
     found: list[Metric] = []
     token: str | None = None
-    for metric in engine.metrics(call.account, call.region):
+    own = request.get("owning_account") in (None, call.account)
+    for metric in engine.metrics(call.account, call.region) if own else ():
         if metric.number <= after:
             continue
         if namespace not in (None, metric.namespace) or name not in (None, metric.name):
