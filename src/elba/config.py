@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from elba.errors import UserError
+from elba.object_endpoint import require_endpoint
 
 DEFAULT_PORT = 4566
 DEFAULT_REGION = "us-east-1"
@@ -35,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `regions`: the first is the default one; unless `only_regions`, every other region of AWS is served as well.
     `sns_endpoints`: "loopback": SNS contacts web endpoints on this machine only; "any": on all.
     `metric_streams`: NAME=URL: where the records of the Firehose delivery stream NAME (or its ARN, or `*`: all) go.
+    `s3_endpoint`: URL of an S3 endpoint where log files go besides the local buckets; "" = none.
     `auth`: "verify" checks signatures against known keys, "open" takes any key.
     """
 
@@ -55,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     clock_origin: float = 0.0
     sns_endpoints: str = "loopback"
     metric_streams: tuple[str, ...] = ()
+    s3_endpoint: str = ""
 
     def __post_init__(self) -> None:
         """Raises: ValueError for what no Elba can run with; zone and region names become file and host names."""
@@ -66,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("name each zone and region once, and at least one of each")
         if not 0 < self.port < 65536 or not 0 < self.dns_port < 65536:
             raise ValueError(f"ports are from 1 to 65535, not {self.port} and {self.dns_port}")
+        if self.s3_endpoint:
+            require_endpoint(self.s3_endpoint)
         if not self.time_scale > 0:
             raise ValueError(f"time scale must be positive, not {self.time_scale:g}")
 

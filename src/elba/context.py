@@ -12,6 +12,7 @@ from elba.clock import Clock
 from elba.datapoints import MetricSink
 from elba.errors import ApiError
 from elba.lambda_.interface import Functions
+from elba.object_endpoint import ObjectEndpoint
 from elba.store.interface import Store, Transaction, View
 
 Command = Callable[[Transaction, Call, Request], Answer]
@@ -28,13 +29,14 @@ class Console(Protocol):
 class Ports:
     """What operations may reach besides the store. `metrics` is CloudWatch's series engine (its own
     operations know its full type); `settings` are those of the running server that answers depend on; `functions`
-    keeps and runs Lambda functions."""
+    keeps and runs Lambda functions; `endpoint` is the operator's S3, where log files go besides `buckets`."""
 
     metrics: MetricSink
     console: Console
     settings: Mapping[str, str] = field(default_factory=dict)
     functions: Functions | None = None
     buckets: Buckets = field(default_factory=MemoryBuckets)
+    endpoint: ObjectEndpoint | None = None
 
 
 @dataclass(frozen=True, slots=True)

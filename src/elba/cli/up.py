@@ -25,6 +25,7 @@ from elba.cloudwatch.streaming.destinations import parse_destinations
 from elba.config import DEFAULT_PORT, Home, Settings
 from elba.context import Ports
 from elba.errors import UserError
+from elba.object_endpoint import S3Endpoint
 from elba.server.app import build_app
 from elba.server.control_plane import ControlPlane
 from elba.server.serve import serve
@@ -48,6 +49,7 @@ async def run(home: Home, settings: Settings, console: Console) -> None:
             settings=parts.settings,
             functions=parts.functions,
             buckets=DirectoryBuckets(home.buckets_directory),
+            endpoint=S3Endpoint(settings.s3_endpoint) if settings.s3_endpoint else None,
         )
         app = build_app(parts.store, parts.clock, ports, settings, root_key=root_key, ids=parts.ids)
         listening = await serve(app, settings.host, settings.port)
@@ -107,6 +109,8 @@ def settings_for(home: Home, changes: dict[str, object]) -> Settings:
                 "and may not go back",
                 "Keep --time-scale, or start afresh: `elba down --purge`.",
             )
+    if given.get("s3_endpoint") == "none":
+        given["s3_endpoint"] = ""
     base = kept or Settings(clock_origin=time.time())
     try:
         return msgspec.structs.replace(base, **given)
@@ -166,6 +170,12 @@ def _destinations(
     metavar="NAME=URL",
     help="Where CloudWatch metric streams to the Firehose delivery stream NAME (or its ARN, or *) go: otlp+http://…, "
     "otlp-json+http://…, remote-write+http://…, firehose+http://… (or https). May be repeated; `none` forgets all.",
+)
+@click.option(
+    "--s3-endpoint",
+    metavar="URL",
+    help="An S3 endpoint where log files of load balancers go besides the local buckets; `none` forgets it. "
+    "Credentials: ELBA_S3_ACCESS_KEY_ID and ELBA_S3_SECRET_ACCESS_KEY, else those that AWS's tools would take.",
 )
 @click.option("--node-workers", type=click.IntRange(0, 256), help="Worker threads per zone node; 0 = one per core.")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]))

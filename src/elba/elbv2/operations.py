@@ -7,6 +7,7 @@ from elba.context import Context
 from elba.elbv2 import commands, downloads, queries
 from elba.elbv2.bundles import MOST_BUNDLE_BYTES, MOST_LIST_BYTES
 from elba.elbv2.commands.trust_stores import CONTENT
+from elba.elbv2.log_buckets import require_log_buckets
 from elba.elbv2.objects import read_object
 
 
@@ -123,6 +124,7 @@ async def modify_listener_attributes(ctx: Context, request: Request) -> Answer:
 
 
 async def modify_load_balancer_attributes(ctx: Context, request: Request) -> Answer:
+    await require_log_buckets(ctx, request)
     return await ctx.write(commands.modify_load_balancer_attributes, request)
 
 

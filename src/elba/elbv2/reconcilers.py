@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 
 from elba.dataplane.compile import Compiler
 from elba.dataplane.interface import NodeAway, NodeRefused, Nodes, Place
@@ -16,8 +17,10 @@ from elba.ec2.resources import Instance
 from elba.elbv2 import commands
 from elba.elbv2.publishing import MetricsTicker
 from elba.elbv2.resources import LoadBalancer, Target, TargetGroup
+from elba.elbv2.shipping import LogShipper
 from elba.elbv2.watching import HealthTicker, ProblemTicker
 from elba.elbv2.writer import writer_of
+from elba.object_endpoint import S3Endpoint
 from elba.parts import Parts
 from elba.reconcile import Again, Done, Reconciler, Ticker
 from elba.resource import Key
@@ -34,6 +37,8 @@ def build(parts: Parts) -> list[Reconciler | Ticker]:
     """All of ELBv2's loops."""
     zones = ZoneReconciler(parts)
     health = HealthTicker(parts, zones.compiler)
+    endpoint = parts.settings.get("s3_endpoint", "")
+    shipping = [LogShipper(Path(parts.settings["data_dir"]), S3Endpoint(endpoint))] if endpoint else []
     return [
         zones,
         ProblemTicker(parts),
@@ -41,6 +46,7 @@ def build(parts: Parts) -> list[Reconciler | Ticker]:
         InstanceReconciler(parts),
         health,
         MetricsTicker(parts, health),
+        *shipping,
     ]
 
 
