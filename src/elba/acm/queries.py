@@ -90,7 +90,9 @@ def _validation(certificate: Certificate) -> list[Answer]:
 def get_certificate(view: View, call: Call, request: Request) -> Answer:
     """Raises: InvalidArnException, ResourceNotFoundException."""
     certificate = require_certificate(view, call, request["certificate_arn"])
-    return {"certificate": certificate.certificate, "certificate_chain": certificate.chain or None}
+    # One that was imported without a chain is shown as its own, as ACM does.
+    chain = certificate.chain or certificate.certificate
+    return {"certificate": certificate.certificate, "certificate_chain": chain}
 
 
 def export_certificate(view: View, call: Call, request: Request) -> Answer:

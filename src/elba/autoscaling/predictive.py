@@ -49,8 +49,9 @@ def checked(configuration: Mapping[str, Any]) -> dict[str, Any]:
     kind, label = load_metric(specification)
     if kind not in PAIRS:
         raise faults.validation(f"Invalid predefined metric type: {kind}.")
-    if (kind == "ALBRequestCount") != bool(label):
-        raise faults.validation("A resource label is required for load balancer metrics, and only for those.")
+    # Other metrics may have a label, which says nothing: Terraform's module for groups writes one.
+    if kind == "ALBRequestCount" and not label:
+        raise faults.validation("A resource label is required for load balancer metrics.")
     mode = configuration.get("mode") or "ForecastOnly"
     if mode not in ("ForecastOnly", "ForecastAndScale"):
         raise faults.validation(f"Invalid mode: {mode}.")

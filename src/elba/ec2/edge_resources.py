@@ -56,7 +56,7 @@ class VpcEndpoint(Resource, frozen=True, kw_only=True):
     group_ids: list[str] = []
     private_dns_enabled: bool = False
     ip_address_type: str = "ipv4"
-    dns_record_ip_type: str = "ipv4"
+    dns_options: dict[str, object] = {}
     creation_timestamp: float = 0.0
     tags: Tags = {}
 

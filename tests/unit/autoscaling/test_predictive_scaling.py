@@ -141,3 +141,20 @@ def test_describe_and_forecast_of_what_is_not_there(elba: Harness) -> None:
         PolicyType="PredictiveScaling",
         PredictiveScalingConfiguration={"MetricSpecifications": [{"TargetValue": 50.0}]},
     )[1].startswith("Specify either a metric pair")
+
+
+def test_a_label_is_needed_for_requests_and_says_nothing_elsewhere(elba: Harness) -> None:
+    elba.create(minimum=1, maximum=4)
+
+    def policy(kind: str, **label: str) -> dict[str, Any]:
+        pair = {"PredefinedMetricType": kind, **label}
+        specification = {"TargetValue": 50.0, "PredefinedMetricPairSpecification": pair}
+        return {
+            "AutoScalingGroupName": "g",
+            "PolicyName": "p",
+            "PolicyType": "PredictiveScaling",
+            "PredictiveScalingConfiguration": {"MetricSpecifications": [specification]},
+        }
+
+    elba.asg.put_scaling_policy(**policy("ASGCPUUtilization", ResourceLabel="testLabel"))
+    assert elba.refused("put_scaling_policy", **policy("ALBRequestCount"))[0] == "ValidationError"

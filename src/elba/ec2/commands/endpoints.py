@@ -55,7 +55,7 @@ def create_vpc_endpoint(tx: Transaction, call: Call, request: Request) -> Answer
             group_ids=group_ids,
             private_dns_enabled=type_ == "Interface" and private_dns is not False,
             ip_address_type=request.get("ip_address_type") or "ipv4",
-            dns_record_ip_type=(request.get("dns_options") or {}).get("dns_record_ip_type") or "ipv4",
+            dns_options=dict(request.get("dns_options") or {}),
             creation_timestamp=call.now,
             tags=tags,
         )
@@ -149,6 +149,8 @@ def modify_vpc_endpoint(tx: Transaction, call: Call, request: Request) -> Answer
         endpoint = replace(endpoint, private_dns_enabled=request["private_dns_enabled"])
     if request.get("ip_address_type"):
         endpoint = replace(endpoint, ip_address_type=request["ip_address_type"])
+    if request.get("dns_options"):
+        endpoint = replace(endpoint, dns_options={**endpoint.dns_options, **request["dns_options"]})
     tx.put(endpoint)
     return {"return": True}
 

@@ -68,8 +68,11 @@ def render_endpoint(view: View, call: Call, endpoint: VpcEndpoint) -> Answer:
         "groups": [{"group_id": g.id, "group_name": g.group_name} for g in groups if g is not None],
         "private_dns_enabled": endpoint.private_dns_enabled,
         "requester_managed": False,
-        "ip_address_type": endpoint.ip_address_type if interface else None,
-        "dns_options": {"dns_record_ip_type": endpoint.dns_record_ip_type} if interface else None,
+        "ip_address_type": endpoint.ip_address_type,
+        "dns_options": {
+            "dns_record_ip_type": "ipv4" if interface else "service-defined",
+            **endpoint.dns_options,
+        },
         "dns_entries": [
             {
                 "dns_name": f"{endpoint.id}-{endpoint.id[-8:]}.{service}.{call.region}.vpce.localhost",
