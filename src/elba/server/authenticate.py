@@ -6,10 +6,11 @@ import re
 
 from elba.errors import ApiError
 from elba.server.exchange import Exchange
+from elba.server.identify import bucket_in_host
 from elba.server.keys import root_arn
 from elba.server.services import GLOBAL_REGION
 from elba.server.web_pages import is_foreign
-from elba.wire import EC2
+from elba.wire import EC2, REST_XML, sigv2
 from elba.wire.sigv4 import (
     check_scope,
     expired_token,
@@ -53,6 +54,10 @@ def _verify(exchange: Exchange) -> None:
     served = exchange.served
     assert served is not None
     ec2 = exchange.protocol == EC2
+    presigned = sigv2.read_presigned(exchange.http) if exchange.protocol == REST_XML else None
+    if presigned is not None:
+        _verify_presigned(exchange, presigned)
+        return
     authorization = read_authorization(exchange.http, ec2)
     if authorization is None:
         raise missing(ec2)
@@ -65,6 +70,21 @@ def _verify(exchange: Exchange) -> None:
     verify(authorization, exchange.http, key.secret_access_key, now, ec2)
     if key.expiration and key.expiration <= now:
         raise expired_token(ec2)
+    exchange.account, exchange.caller_arn, exchange.caller_id = key.account, key.owner_arn, key.owner_id
+    _set_region(exchange)
+
+
+def _verify_presigned(exchange: Exchange, presigned: sigv2.Presigned) -> None:
+    """S3's older presigned URLs name no region: the first one is meant."""
+    runtime = exchange.runtime
+    key = runtime.keys.find(presigned.access_key_id)
+    if key is None or key.status != "Active" or key.session_token != presigned.token:
+        raise unknown_key(False)
+    bucket = bucket_in_host(exchange.http.headers.get("host", ""))
+    now = runtime.clock.wall()
+    sigv2.verify(presigned, exchange.http, bucket, key.secret_access_key, now)
+    if key.expiration and key.expiration <= now:
+        raise expired_token(False)
     exchange.account, exchange.caller_arn, exchange.caller_id = key.account, key.owner_arn, key.owner_id
     _set_region(exchange)
 

@@ -12,6 +12,7 @@ from elba.errors import ApiError
 from elba.server.exchange import Exchange
 from elba.server.services import Served
 from elba.wire import CBOR, JSON, QUERY, REST_JSON, REST_XML, Envelope, detect, rest_xml
+from elba.wire.sigv2 import read_presigned
 from elba.wire.sigv4 import read_scope
 
 
@@ -19,6 +20,8 @@ async def identify(exchange: Exchange) -> None:
     """Sets `envelope`, `served`, `protocol`, `scope_region`. Raises: ApiError."""
     _key, exchange.scope_region, signing_name = read_scope(exchange.http)
     served = exchange.runtime.served
+    if not signing_name and read_presigned(exchange.http) is not None:
+        signing_name = "s3"
     named = [s for s in served if s.signing_name == signing_name]
     if len(named) == 1 and named[0].wire.protocols == (REST_XML,):
         exchange.served, exchange.protocol = named[0], REST_XML

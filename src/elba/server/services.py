@@ -110,6 +110,7 @@ _CLOUDWATCH = Style(
     missing_code="MissingParameter",
     # The oldest operations word their refusals themselves (InvalidParameterValue, "must be a value in the set […]").
     unchecked_operations=frozenset({"PutMetricData", "GetMetricStatistics"}),
+    unchecked_enums=frozenset({"StateValue"}),  # whose values it lists in an order of its own
 )
 _SECONDS = Style(milliseconds=False)
 _S3 = Style(

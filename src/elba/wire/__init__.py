@@ -13,7 +13,7 @@ call costs what its own members cost, not what the model holds.
     xml.py        query and EC2 query answers       rest.py      REST: URI, headers, payload
     xml_body.py   REST-XML bodies
     constraints.py  the model's constraints, in AWS's wording
-    faults.py     errors in each protocol's form    sigv4.py     signatures
+    faults.py     errors in each protocol's form    sigv4.py, sigv2.py  signatures
 """
 
 from elba.wire.envelope import Envelope, detect, rest_xml

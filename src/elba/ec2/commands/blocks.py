@@ -131,7 +131,7 @@ def with_ipv6_block(tx: Transaction, call: Call, vpc: Vpc, subnet: Subnet, text:
         raise ApiError("InvalidSubnet.Range", f"The CIDR '{text}' is invalid.")
     for other in tx.children(Subnet, call.account, call.region, vpc.id):
         if other.ipv6_cidr_block and block.overlaps(ipaddress.IPv6Network(other.ipv6_cidr_block)):
-            raise ApiError("InvalidSubnet.Conflict", f"The CIDR '{text}' conflicts with another subnet")
+            raise ApiError("InvalidSubnet.Conflict", f"The IPv6 CIDR '{text}' conflicts with another subnet")
     changed = replace(subnet, ipv6_cidr_block=str(block), ipv6_association_id=call.ids.ec2("subnet-cidr-assoc"))
     tx.put(changed)
     return changed
