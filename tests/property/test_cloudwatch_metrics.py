@@ -118,7 +118,8 @@ def oracle(points: list[Datapoint], name: str, unit: str, start: int, end: int, 
             continue
         stored = 1 if p.resolution == 1 and NOW - p.timestamp < 3 * 3600 else 60
         at = math.floor(p.timestamp / stored) * stored
-        if period % stored == 0 and start <= at < end:
+        # A minute is seen by shorter periods too, in the one it begins with.
+        if (period % stored == 0 or period < stored) and start <= at < end:
             found[at - at % period].append(p)
     result: dict[int, Exact] = {}
     for slot, those in found.items():

@@ -81,7 +81,7 @@ _Measured = tuple[tuple[float, ...], tuple[float, ...], tuple[float, float, floa
 
 
 def _measured(at: str, datum: Mapping[str, Any]) -> _Measured:
-    """Values, their counts, or a statistic set; exactly one form is given."""
+    """Values, their counts, or a statistic set."""
     value, values, statistics = datum.get("value"), datum.get("values"), datum.get("statistic_values")
     given = [
         name
@@ -92,7 +92,7 @@ def _measured(at: str, datum: Mapping[str, Any]) -> _Measured:
         )
         if there
     ]
-    if len(given) > 1:
+    if len(given) > 1 and given != ["Values", "StatisticValues"]:  # of these two it takes the values
         raise combination(
             f"The parameters {at}.{given[0]} and {at}.{given[1]} are mutually exclusive and you have specified both."
         )

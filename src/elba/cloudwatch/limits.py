@@ -115,6 +115,16 @@ def require_number(value: float, where: str) -> float:
     return float(value)
 
 
+def require_state(state: str | None) -> str | None:
+    """Raises: ApiError ValidationError."""
+    if state not in (None, "INSUFFICIENT_DATA", "ALARM", "OK"):
+        raise validation_error(
+            f"1 validation error detected: Value '{state}' at 'stateValue' failed to satisfy constraint: "
+            "Member must satisfy enum value set: [INSUFFICIENT_DATA, ALARM, OK]"
+        )
+    return state
+
+
 def require_tags(tags: Sequence[Mapping[str, Any]] | None, present: Mapping[str, str] | None = None) -> dict[str, str]:
     """`present` with `tags` put over it. Raises: ApiError."""
     result = dict(present or {})

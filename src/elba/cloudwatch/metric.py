@@ -50,11 +50,12 @@ class Series:
     def buckets(self, start: float, end: float, period: int, origin: float = 0) -> list[Bucket]:
         """What was measured in [start, end), by periods counted from `origin`, in order of time.
 
-        Periods without data are left out; data kept only in coarser buckets than `period` are not seen.
+        Periods without data are left out; data kept only in coarser buckets than `period` are not seen, except that a
+        minute is seen by shorter periods, in the one it begins with (as the service answers).
         """
         result: dict[int, Bucket] = {}
         for tier in self.tiers:
-            if tier is None or period % tier.period:
+            if tier is None or (period % tier.period and not period < tier.period == 60):
                 continue
             for bucket in tier.between(start, end):
                 slot = bucket.start - int((bucket.start - origin) % period)

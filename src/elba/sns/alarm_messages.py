@@ -36,8 +36,6 @@ def message(action: AlarmAction, alarm: Alarm | CompositeAlarm) -> str:
         "AlarmDescription": alarm.description or None,
         "AWSAccountId": alarm.account,
     }
-    if isinstance(alarm, CompositeAlarm):
-        fields["AlarmRule"] = alarm.alarm_rule
     fields |= {
         "AlarmConfigurationUpdatedTimestamp": iso(alarm.configuration_updated),
         "NewStateValue": action.state,
@@ -50,9 +48,22 @@ def message(action: AlarmAction, alarm: Alarm | CompositeAlarm) -> str:
         "AlarmActions": alarm.alarm_actions,
         "InsufficientDataActions": alarm.insufficient_data_actions,
     }
+    if isinstance(alarm, CompositeAlarm):
+        fields["AlarmRule"] = alarm.alarm_rule
+        fields["TriggeringChildren"] = _triggering(action.state_reason_data)
     if isinstance(alarm, Alarm):
         fields["Trigger"] = _trigger(alarm)
     return json.dumps(fields, separators=(",", ":"), ensure_ascii=False)
+
+
+def _triggering(reason_data: str) -> list[dict[str, Any]]:
+    """The children that changed a composite alarm's state; none if somebody set it by hand."""
+    data = json.loads(reason_data) if reason_data else {}
+    children = data.get("triggeringAlarms") if isinstance(data, dict) else None
+    return [
+        {"Arn": child["arn"], "State": {"Value": child["state"]["value"], "Timestamp": child["state"]["timestamp"]}}
+        for child in children or ()
+    ]
 
 
 def _trigger(alarm: Alarm) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -331,3 +332,27 @@ def test_timers_survive_a_restart(bench: Bench) -> None:
     assert line.ran() == []
     line.at(4.1)
     assert line.ran() == ["ALARM"]
+
+
+def test_reasons_of_a_put_name_all_children_those_of_a_change_one(still: Bench) -> None:
+    """As recorded from the service."""
+    for name in ("a", "b"):
+        put_alarm(still, name)
+        set_state(still, name, "ALARM" if name == "a" else "OK")
+    put(still, "c", "ALARM(a) AND ALARM(b)")
+    still.advance(1)
+
+    def told() -> tuple[str, list[str]]:
+        found = composite(still)
+        data = json.loads(found["state_reason_data"])
+        names = [each["arn"].rpartition(":")[2] for each in data["triggeringAlarms"]]
+        return found["state_reason"].replace(found["alarm_arn"], "C"), names
+
+    assert told() == ("C was created and its alarm rule evaluates to OK", ["a", "b"])
+    put(still, "c", "ALARM(a) OR ALARM(b)")
+    still.advance(1)
+    assert told() == ("C was updated and its alarm rule evaluates to ALARM", ["a", "b"])
+    set_state(still, "a", "OK")
+    still.advance(1)
+    reason, names = told()
+    assert reason.endswith(" UTC") and "alarm:a transitioned to OK at " in reason and names == ["a"]

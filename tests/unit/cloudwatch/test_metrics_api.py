@@ -433,3 +433,18 @@ def test_messages_as_the_service_writes_them(bench: Bench) -> None:
     assert of_put(unit="kB").startswith(
         "The parameter MetricData.member.1.Unit must be a value in the set [ Megabits, Terabits, Gigabits, Count, "
     )
+
+
+def test_values_go_before_a_statistic_set(bench: Bench) -> None:
+    """The service takes both together, and no other pair."""
+    values = {"sample_count": 4.0, "sum": 20.0, "minimum": 2.0, "maximum": 8.0}
+    both = datum(values=[1.0, 2.0], statistic_values=values)
+    bench.run(api.put_metric_data, namespace="N", metric_data=[both])
+    assert [point["sum"] for point in statistics(bench)] == [3.0]
+
+
+def test_a_minute_is_found_by_shorter_periods(bench: Bench) -> None:
+    for value in (0.0, 2.0, 7.0, 100.0):
+        bench.put(value, unit="Seconds")
+    (result,) = data(bench, stat("m1", stat_="Minimum", period=30))
+    assert (result["values"], result["timestamps"]) == ([0.0], [bench.now])

@@ -86,11 +86,11 @@ def test_units_are_kept_apart() -> None:
     assert found(engine, NOW, NOW + 60, 60, "Milliseconds") == [(NOW, 1, 2)]
 
 
-def test_short_periods_are_for_high_resolution_only() -> None:
+def test_short_periods_see_seconds_and_a_minute_where_it_begins() -> None:
     engine = SeriesEngine(Clock())
     engine.put([point(1, NOW + 3, resolution=1), point(2, NOW + 4, resolution=1), point(4, NOW + 7)])
-    assert found(engine, NOW, NOW + 60, 1) == [(NOW + 3, 1, 1), (NOW + 4, 1, 2)]
-    assert found(engine, NOW, NOW + 60, 5) == [(NOW, 2, 3)]
+    assert found(engine, NOW, NOW + 60, 1) == [(NOW, 1, 4), (NOW + 3, 1, 1), (NOW + 4, 1, 2)]
+    assert found(engine, NOW, NOW + 60, 5) == [(NOW, 3, 7)]
     assert found(engine, NOW, NOW + 60, 60) == [(NOW, 3, 7)]
 
 
@@ -156,7 +156,7 @@ def test_seconds_become_minutes_after_three_hours() -> None:
     assert metric is not None
     clock.time += 4 * 3600
     metric.roll_up(clock.time)
-    assert metric.series["None"].buckets(NOW, NOW + 60, 10) == []
+    assert [b.start for b in metric.series["None"].buckets(NOW, NOW + 60, 10)] == [NOW]
     assert [(b.count, b.total) for b in metric.series["None"].buckets(NOW, NOW + 60, 60)] == [(60, 1770)]
 
 

@@ -123,6 +123,8 @@ def test_composite_and_math_alarms_and_a_topic_that_is_gone(world: World, topic:
     assert said["math"]["Trigger"]["Metrics"][0]["MetricStat"]["Metric"]["MetricName"] == "x"
     assert said["math"]["Trigger"]["Metrics"][1]["Expression"] == "m*2"
     assert said["both"]["AlarmRule"] == "ALARM(math)"
+    (child,) = said["both"]["TriggeringChildren"]
+    assert child["Arn"].endswith(":alarm:math") and child["State"]["Value"] == "ALARM"
     history = cloudwatch.describe_alarm_history(AlarmName="math", HistoryItemType="Action")["AlarmHistoryItems"]
     failed = f'Failed to execute action {topic}x. Received error: "Topic does not exist"'
     assert sorted(h["HistorySummary"] for h in history) == [failed, f"Successfully executed action {topic}"]

@@ -30,7 +30,7 @@ from elba.cloudwatch.commands.validation import (
     require_treatment,
     require_window,
 )
-from elba.cloudwatch.limits import require_tags, validation_error
+from elba.cloudwatch.limits import require_state, require_tags, validation_error
 from elba.cloudwatch.resources import Alarm, AlarmHistoryItem, CompositeAlarm
 from elba.cloudwatch.statistics import parse_statistic
 from elba.errors import ApiError
@@ -154,6 +154,8 @@ def delete_alarms(tx: Transaction, call: Call, request: Request) -> Answer:
 
 def set_alarm_state(tx: Transaction, call: Call, request: Request) -> Answer:
     """The state until the next evaluation; a state that differs from the present one has its actions carried out."""
+    state = require_state(request["state_value"])
+    assert state is not None
     name = request["alarm_name"]
     reason_data = request.get("state_reason_data")
     if reason_data:
@@ -161,9 +163,6 @@ def set_alarm_state(tx: Transaction, call: Call, request: Request) -> Answer:
             msgspec.json.decode(reason_data)
         except msgspec.DecodeError:
             raise ApiError("InvalidFormat", "StateReasonData must be valid JSON.") from None
-    state = request["state_value"]
-    if state not in ("OK", "ALARM", "INSUFFICIENT_DATA"):
-        raise validation_error(f"The state {state} is not supported.")
     alarm = find_alarm(tx, call, name)
     if alarm is None:
         raise ApiError("ResourceNotFound", "", 404)  # the service says no more than that

@@ -196,16 +196,21 @@ def evaluate_composite(tx: Transaction, call: Call, request: Request) -> Answer:
 
 
 def _reason(alarm: CompositeAlarm, state: str, named: list[AnyAlarm]) -> tuple[str, str | None]:
-    if not named:
-        return f"The alarm rule evaluates to {state}", None
-    latest = max(named, key=lambda child: child.state_transitioned)
-    reason = f"{latest.arn} transitioned to {latest.state_value} at {long_date(latest.state_transitioned)}"
+    """The texts are those recorded from the service: of a put, with all children, and of a child's change."""
+    if alarm.evaluated_on and named:
+        latest = max(named, key=lambda child: child.state_transitioned)
+        reason = f"{latest.arn} transitioned to {latest.state_value} at {long_date(latest.state_transitioned)}"
+        named = [latest]
+    else:
+        word = "created" if alarm.state_reason.startswith("Unchecked") else "updated"
+        reason = f"{alarm.arn} was {word} and its alarm rule evaluates to {state}"
     triggering = {
         "triggeringAlarms": [
             {
-                "arn": latest.arn,
-                "state": {"value": latest.state_value, "timestamp": iso(latest.state_transitioned)},
+                "arn": child.arn,
+                "state": {"value": child.state_value, "timestamp": iso(child.state_transitioned)},
             }
+            for child in named
         ]
     }
     return reason, msgspec.json.encode(triggering).decode()

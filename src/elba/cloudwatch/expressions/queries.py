@@ -19,7 +19,7 @@ from elba.cloudwatch.expressions.parser import (
     parse,
     walk,
 )
-from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, require_series
+from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, recent_only, require_series
 from elba.cloudwatch.insights import is_insights, parse_insights, select
 from elba.cloudwatch.limits import UNITS
 from elba.cloudwatch.metric import Metric
@@ -125,7 +125,8 @@ class QuerySet:
     def series(self, query: Mapping[str, Any], period: int) -> TimeSeries:
         """A metric query's data at `period`."""
         stat = query["metric_stat"]
-        found, _ = values_of(self.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), self.window, period)
+        window = recent_only(self.window, period, self.now)
+        found, _ = values_of(self.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), window, period)
         values = {bucket.start: value for bucket, value in found}
         samples = {bucket.start: bucket.count for bucket, _ in found}
         label = query.get("label") or stat["metric"].get("metric_name") or ""

@@ -34,6 +34,19 @@ class Window:
         return range(first, int(self.end), period) if self.end > first else range(0)
 
 
+SECONDS_KEPT = 3 * 3600
+
+
+def recent_only(window: Window, period: int, now: float) -> Window:
+    """The part of the window that periods below a minute can be asked of: the last three hours.
+
+    Source: API reference, GetMetricData, MetricStat, Period.
+    """
+    if period >= 60 or window.start >= now - SECONDS_KEPT:
+        return window
+    return replace(window, start=min(window.end, now - SECONDS_KEPT))
+
+
 Value = float | str | TimeSeries | list[TimeSeries]
 
 

@@ -10,7 +10,7 @@ from elba.cloudwatch.commands.composites import child_names
 from elba.cloudwatch.commands.tags import find_taggable
 from elba.cloudwatch.commands.transitions import AnyAlarm, actions_of
 from elba.cloudwatch.composite import alarm_name
-from elba.cloudwatch.limits import combination, validation_error
+from elba.cloudwatch.limits import combination, require_state, validation_error
 from elba.cloudwatch.paging import decode_token, encode_token, page
 from elba.cloudwatch.resources import Alarm, AlarmHistoryItem, CompositeAlarm
 from elba.datapoints import dimensions
@@ -87,7 +87,7 @@ def describe_alarms(view: View, call: Call, request: Request) -> Answer:
     if names and len(names) > NAMES_MOST:
         raise validation_error(f"At most {NAMES_MOST} alarm names can be given.")
     chosen = _chosen(view, call, request)
-    state, action_prefix = request.get("state_value"), request.get("action_prefix")
+    state, action_prefix = require_state(request.get("state_value")), request.get("action_prefix")
     kept = [
         alarm
         for alarm in chosen

@@ -11,7 +11,7 @@ from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.commands.validation import require_queries
 from elba.cloudwatch.expressions.parser import ExpressionError
 from elba.cloudwatch.expressions.queries import QuerySet, dimensions_of, values_of
-from elba.cloudwatch.expressions.values import TimeSeries, Window
+from elba.cloudwatch.expressions.values import TimeSeries, Window, recent_only
 from elba.cloudwatch.insights import is_insights, select
 from elba.cloudwatch.labels import expand_label, zone_offset
 from elba.cloudwatch.limits import validation_error
@@ -90,7 +90,8 @@ def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_
         if metric is not None:
             metric.roll_up(queries.now)
         statistic = parse_statistic(stat["stat"])
-        found, units = values_of(metric, statistic, stat.get("unit"), queries.window, stat["period"])
+        window = recent_only(queries.window, stat["period"], queries.now)
+        found, units = values_of(metric, statistic, stat.get("unit"), window, stat["period"])
         result = _Result(id_, label, [(bucket.start, value) for bucket, value in found])
         if len(units) > 1:
             value = f"Multiple units returned: '[{', '.join(units)}]'"

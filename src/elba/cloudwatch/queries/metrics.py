@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from elba.call import Answer, Call, Request
-from elba.cloudwatch.expressions.values import Window
+from elba.cloudwatch.expressions.values import Window, recent_only
 from elba.cloudwatch.limits import (
     combination,
     invalid,
@@ -91,7 +91,7 @@ def get_metric_statistics(engine: SeriesEngine, call: Call, request: Request) ->
     datapoints: list[Answer] = []
     for series in () if metric is None else metric.series.values():
         if unit is None or series.unit == unit:
-            datapoints += _datapoints(series, start, end, period, simple, extended)
+            datapoints += _datapoints(series, call.now, start, end, period, simple, extended)
     datapoints.sort(key=lambda point: point["timestamp"])
     return {"label": name, "datapoints": datapoints}
 
@@ -151,10 +151,16 @@ def round_start(now: float, start: float, period: int) -> float:
 
 
 def _datapoints(
-    series: Series, start: float, end: float, period: int, simple: list[Statistic], extended: list[Statistic]
+    series: Series,
+    now: float,
+    start: float,
+    end: float,
+    period: int,
+    simple: list[Statistic],
+    extended: list[Statistic],
 ) -> list[Answer]:
     result = []
-    first = Window(start, end).grid(period).start
+    first = recent_only(Window(start, end), period, now).grid(period).start
     for bucket in series.buckets(first, end, period):
         point: Answer = {"timestamp": float(bucket.start), "unit": series.unit}
         for statistic in simple:
