@@ -130,7 +130,8 @@ class MetricStreamer:
             self._running.clear()
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if tasks:
+                await asyncio.gather(*tasks, return_exceptions=True)
             if self._http is not None:
                 await self._http.close()
 
