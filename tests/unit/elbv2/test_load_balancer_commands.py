@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from elba.ec2.addresses import available_address_count
 from elba.ec2.resources import NetworkInterface, Subnet
@@ -219,6 +220,11 @@ def test_set_ip_address_type(account: AnAccount) -> None:
     assert answer == {"ip_address_type": "ipv4"}
     with account.refused("InvalidSubnet"):
         account.do(commands.set_ip_address_type, load_balancer_arn=arn, ip_address_type="dualstack")
+    for number, subnet in enumerate(account.all(Subnet)):
+        changed = replace(subnet, ipv6_cidr_block=f"2600:1f18:0:{number}::/64", ipv6_association_id="x")
+        account.write(lambda tx, changed=changed: tx.put(changed))
+    answer = account.do(commands.set_ip_address_type, load_balancer_arn=arn, ip_address_type="dualstack")
+    assert answer == {"ip_address_type": "dualstack"}
 
 
 def test_capacity_reservation(account: AnAccount) -> None:

@@ -108,13 +108,13 @@ def _require_gateway(view: View, call: Call, vpc_id: str) -> None:
         raise ApiError("InvalidSubnet", f"VPC {vpc_id} has no internet gateway")
 
 
-def _require_ip_address_type(type_: str, scheme: str) -> None:
-    """Raises: InvalidConfigurationRequest, InvalidSubnet (no subnet here has an IPv6 CIDR block)."""
+def _require_ip_address_type(type_: str, scheme: str, subnets: Iterable[Subnet]) -> None:
+    """Raises: InvalidConfigurationRequest, InvalidSubnet (a subnet has no IPv6 CIDR block)."""
     if type_ == "dualstack-without-public-ipv4" and scheme == "internal":
         raise invalid_configuration(
             "The IP address type 'dualstack-without-public-ipv4' is only supported for internet-facing load balancers"
         )
-    if type_ != "ipv4":
+    if type_ != "ipv4" and any(not subnet.ipv6_cidr_block for subnet in subnets):
         raise ApiError("InvalidSubnet", "You must specify subnets with an associated IPv6 CIDR block")
 
 
@@ -214,7 +214,7 @@ def create_load_balancer(tx: Transaction, call: Call, request: Request) -> Answe
         raise invalid_configuration(f"The IPAM pool '{pool}' does not exist")
     if pool := request.get("customer_owned_ipv4_pool"):
         raise invalid_configuration(f"The customer-owned IPv4 pool '{pool}' does not exist")
-    _require_ip_address_type(ip_address_type, scheme)
+    _require_ip_address_type(ip_address_type, scheme, subnets)
     if scheme == "internet-facing":
         _require_gateway(tx, call, vpc_id)
     tags = parse_tags(request.get("tags"))
@@ -309,7 +309,7 @@ def set_subnets(tx: Transaction, call: Call, request: Request) -> Answer:
     ip_address_type = request.get("ip_address_type") or balancer.ip_address_type
     if request.get("enable_prefix_for_ipv6_source_nat") == "on":
         raise invalid_configuration("Source NAT prefixes are not supported for load balancers of type 'application'")
-    _require_ip_address_type(ip_address_type, balancer.scheme)
+    _require_ip_address_type(ip_address_type, balancer.scheme, subnets)
     kept = {subnet.id for subnet in subnets}
     for zone in balancer.zones:
         if zone.subnet_id not in kept:
@@ -343,7 +343,8 @@ def set_ip_address_type(tx: Transaction, call: Call, request: Request) -> Answer
     balancer = require_load_balancer(tx, call, request["load_balancer_arn"])
     type_ = request["ip_address_type"]
     if type_ != balancer.ip_address_type:
-        _require_ip_address_type(type_, balancer.scheme)
+        found = (tx.get(Subnet, balancer.account, balancer.region, zone.subnet_id) for zone in balancer.zones)
+        _require_ip_address_type(type_, balancer.scheme, [subnet for subnet in found if subnet is not None])
         for arn in groups_of_load_balancer(tx, balancer):
             group = tx.get(TargetGroup, balancer.account, balancer.region, arn)
             if group is not None and group.ip_address_type == "ipv6":
