@@ -46,7 +46,16 @@ def check_attributes(attributes: Mapping[str, str]) -> dict[str, str]:
                 json.loads(value)
             except ValueError:
                 raise ApiError("InvalidAttributeValue", f"Invalid value for the parameter {name}.") from None
-    return {name: value for name, value in attributes.items() if name not in FIFO}
+    kept = {name: value for name, value in attributes.items() if name not in FIFO}
+    return {**kept, "Policy": policy_as_kept(kept["Policy"])} if kept.get("Policy") else kept
+
+
+def policy_as_kept(text: str) -> str:
+    """A policy whose only statement stands alone is kept with a list of one, as SQS gives it back."""
+    document = json.loads(text)
+    if not isinstance(document, dict) or not isinstance(document.get("Statement"), dict):
+        return text
+    return json.dumps({**document, "Statement": [document["Statement"]]}, separators=(",", ":"))
 
 
 def redrive(policy: str) -> tuple[str, int]:

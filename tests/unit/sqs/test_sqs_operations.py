@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -180,3 +181,10 @@ def test_what_is_refused(sqs: Any, url: str, operation: str, parameters: dict[st
 def test_pages_of_queues_have_bounds(sqs: Any, url: str, most: int) -> None:
     assert url
     assert refused(sqs.list_queues, MaxResults=most) == "InvalidParameterValue"
+
+
+def test_a_policys_only_statement_comes_back_in_a_list(sqs: Any) -> None:
+    policy = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
+    url = sqs.create_queue(QueueName="p", Attributes={"Policy": policy})["QueueUrl"]
+    kept = json.loads(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"])
+    assert kept["Statement"] == [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
