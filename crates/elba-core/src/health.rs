@@ -342,9 +342,9 @@ pub fn parse_status(mut bytes: &[u8]) -> Result<Option<u16>, Outcome> {
     }
 }
 
-/// Whether the group's targets are checked: a lambda or disabled one's are not.
+/// Whether the group's targets are checked.
 pub fn is_checked(group: &TargetGroup) -> bool {
-    group.health_check.enabled && group.target_type != "lambda"
+    group.health_check.enabled
 }
 
 #[cfg(test)]

@@ -55,6 +55,11 @@ pub struct Node {
     pub workers: u32,
     pub report_interval_seconds: f64,
     pub log_directory: String,
+    /// where functions are invoked: `<functions_url><function ARN>/invocations`; "" = nowhere
+    pub functions_url: String,
+    pub functions_secret: String,
+    /// PEM: authorities that identity providers' and key sets' certificates may come from, besides the system's
+    pub identity_authorities: String,
 }
 
 impl Default for Node {
@@ -71,6 +76,9 @@ impl Default for Node {
             workers: 0,
             report_interval_seconds: 1.0,
             log_directory: String::new(),
+            functions_url: String::new(),
+            functions_secret: String::new(),
+            identity_authorities: String::new(),
         }
     }
 }
@@ -593,6 +601,8 @@ pub struct Histogram {
 pub struct LoadBalancerReport {
     pub load_balancer: String,
     pub counters: BTreeMap<String, f64>,
+    /// ELBAuthLatency
+    pub authentication_time: Histogram,
 }
 
 /// Counts since the last report for one target of one group behind one load balancer.

@@ -512,7 +512,7 @@ fn format_record(
         rule_priority: record.priority,
         actions: record.actions,
         redirect_url: record.redirect.of(text),
-        error_reason: "",
+        error_reason: record.error_reason,
         classification: record.classification.reason(),
         connection_trace: record.connection_trace,
         transformed_host: record.new_host.of(text),

@@ -38,6 +38,14 @@ pub enum Balancer {
     ForwardedInvalidHeaderRequest,
     NonStickyRequest,
     ClientTlsNegotiationError,
+    LambdaTargetProcessedBytes,
+    AuthSuccess,
+    AuthFailure,
+    AuthError,
+    AuthRefreshTokenSuccess,
+    AuthUserClaimsSizeExceeded,
+    JwtValidationSuccess,
+    JwtValidationFailure,
     /// connections of clients and to targets; opened minus closed are open now, together ActiveConnectionCount
     Opened,
     Closed,
@@ -71,6 +79,14 @@ const BALANCER_NAMES: [&str; BALANCER_CELLS - 4] = [
     "ForwardedInvalidHeaderRequestCount",
     "NonStickyRequestCount",
     "ClientTLSNegotiationErrorCount",
+    "LambdaTargetProcessedBytes",
+    "ELBAuthSuccess",
+    "ELBAuthFailure",
+    "ELBAuthError",
+    "ELBAuthRefreshTokenSuccess",
+    "ELBAuthUserClaimsSizeExceeded",
+    "JWTValidationSuccessCount",
+    "JWTValidationFailureCount",
 ];
 
 /// Counts of one target of one group behind one load balancer.
@@ -87,6 +103,8 @@ pub enum Target {
     TargetConnectionError,
     TargetTlsNegotiationError,
     UnhealthyRoutingRequest,
+    LambdaUserError,
+    LambdaInternalError,
     /// requests begun and ended: their difference is the gauge `outstanding`
     Begun,
     Ended,
@@ -105,6 +123,8 @@ const TARGET_NAMES: [&str; TARGET_CELLS - 2] = [
     "TargetConnectionErrorCount",
     "TargetTLSNegotiationErrorCount",
     "UnhealthyRoutingRequestCount",
+    "LambdaUserError",
+    "LambdaInternalError",
 ];
 
 /// Response times beyond 2^32 us (71 minutes, longer than the longest idle time-out) fall into the last bucket.
@@ -396,6 +416,7 @@ fn take_balancer(
     let report = LoadBalancerReport {
         load_balancer: name.to_owned(),
         counters,
+        ..LoadBalancerReport::default()
     };
     (report, changed)
 }

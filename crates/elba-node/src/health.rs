@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use elba_core::compile::{Compiled, Health, TargetGroup, TargetState};
 use elba_core::health::{self as core, Matcher, Outcome, State, TargetHealth, Thresholds};
-use elba_core::protocol::HealthReport;
+use elba_core::protocol::{HealthReport, Node};
 use elba_core::target_tls::TargetTls;
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -24,6 +24,8 @@ use tokio::sync::{watch, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout, Instant};
 
+use crate::client::{ask, Failure, Limits};
+use crate::proxy::function;
 use crate::{clock, http2, log, timer, tls};
 
 /// Checks under way at once. More would crowd out the file descriptors of the traffic itself.
@@ -166,10 +168,13 @@ struct Settings {
     interval: Duration,
     timeout: Duration,
     thresholds: Thresholds,
+    /// for a function: where it is invoked, and with which headers
+    invocation: Option<(String, String)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
+    Function,
     Http,
     Http2,
     Grpc,
@@ -178,12 +183,15 @@ enum Protocol {
     Unsupported,
 }
 
-fn settings_of(group: &TargetGroup, target: &elba_core::compile::Target, scale: f64) -> Option<Settings> {
+fn settings_of(group: &TargetGroup, target: &elba_core::compile::Target, node: &Node) -> Option<Settings> {
+    let scale = node.clock.scale;
+    let is_function = group.source.target_type == "lambda";
     let check = &group.source.health_check;
     if !core::is_checked(&group.source) {
         return None;
     }
     let protocol = match check.protocol.as_str() {
+        _ if is_function => Protocol::Function,
         "HTTP" | "HTTPS" if check.grpc => Protocol::Grpc,
         "HTTP" | "HTTPS" if group.source.protocol_version == "HTTP2" => Protocol::Http2,
         "HTTP" | "HTTPS" => Protocol::Http,
@@ -204,6 +212,10 @@ fn settings_of(group: &TargetGroup, target: &elba_core::compile::Target, scale: 
             healthy: check.healthy_threshold,
             unhealthy: check.unhealthy_threshold,
         },
+        invocation: is_function.then(|| {
+            let url = function::invocation_url(node, &target.source.id);
+            (url, function::invocation(node, &group.source.arn, "check"))
+        }),
     })
 }
 
@@ -237,7 +249,7 @@ impl Drop for Checked {
 struct CheckedGroup {
     source: Arc<TargetGroup>,
     zones: BTreeSet<String>,
-    scale: f64,
+    node: Node,
     targets: HashMap<String, Checked>,
 }
 
@@ -310,7 +322,6 @@ fn reconcile(
     compiled: &Compiled,
     remembered: &mut HashMap<(String, String), HealthReport>,
 ) {
-    let scale = compiled.node.clock.scale;
     let mut wanted: BTreeSet<&str> = BTreeSet::new();
     for (group, users) in compiled.groups() {
         let mut is_used = false;
@@ -327,13 +338,16 @@ fn reconcile(
         let known = checked.entry(arn.to_owned()).or_insert_with(|| CheckedGroup {
             source: group.clone(),
             zones: BTreeSet::new(),
-            scale: 0.0,
+            node: Node::default(),
             targets: HashMap::new(),
         });
-        let is_same = Arc::ptr_eq(&known.source, group) && known.zones == zones && known.scale == scale;
+        let is_same =
+            Arc::ptr_eq(&known.source, group) && known.zones == zones && known.node == compiled.node;
         known.source = group.clone();
         known.zones = zones;
-        known.scale = scale;
+        if known.node != compiled.node {
+            known.node = compiled.node.clone();
+        }
         if !is_same {
             context.groups.borrow_mut().insert(arn.to_owned(), group.clone());
             reconcile_group(context, known, remembered);
@@ -370,7 +384,7 @@ fn reconcile_group(
             continue;
         }
         let key = target.state.key.clone();
-        let settings = settings_of(&source, target, group.scale);
+        let settings = settings_of(&source, target, &group.node);
         let known = before
             .remove(&key)
             .filter(|known| Arc::ptr_eq(&known.state, &target.state));
@@ -504,6 +518,7 @@ async fn check(settings: &Settings) -> (Outcome, Option<Box<dyn Stream>>) {
     let limited = timeout(settings.timeout, async {
         match settings.protocol {
             Protocol::Unsupported => Err(Outcome::Internal),
+            Protocol::Function => check_function(settings).await.map(|outcome| (outcome, None)),
             Protocol::Tcp => connect(settings.address).await.map(|_| (Outcome::Pass, None)),
             Protocol::Http => check_http(open(settings, false).await?, settings).await,
             Protocol::Http2 | Protocol::Grpc => {
@@ -556,6 +571,32 @@ async fn open(settings: &Settings, is_http2: bool) -> Result<Box<dyn Stream>, Ou
     let config = if is_http2 { &tls.http2 } else { &tls.http1 };
     let secured = tls::secure(stream, settings.address, config.clone());
     Ok(Box::new(secured.await.map_err(|_| Outcome::Failed)?))
+}
+
+/// What a function says to the event of a health check.
+async fn check_function(settings: &Settings) -> Result<Outcome, Outcome> {
+    let (url, fields) = settings.invocation.as_ref().ok_or(Outcome::Internal)?;
+    let limits = Limits {
+        connect: settings.timeout,
+        whole: settings.timeout,
+        bytes: MAX_REST_BYTES,
+    };
+    match ask("POST", url, fields, b"", None, limits).await {
+        Ok(reply) if reply.status == 200 => {
+            let code = core::parse_status(&reply.body)?.ok_or(Outcome::Failed)?;
+            Ok(if settings.matcher.matches(code) {
+                Outcome::Pass
+            } else {
+                Outcome::CodeMismatch(code)
+            })
+        }
+        // the function's own fault, or that of who may not invoke it
+        Ok(reply) if reply.status == 502 => Err(Outcome::Failed),
+        Ok(_) => Err(Outcome::Internal),
+        Err(Failure::Timeout) => Err(Outcome::Timeout),
+        Err(Failure::TooLarge | Failure::Malformed) => Err(Outcome::Failed),
+        Err(_) => Err(Outcome::Internal),
+    }
 }
 
 async fn check_http(

@@ -5,6 +5,7 @@ pub mod anomaly;
 pub mod binds;
 pub mod buffers;
 pub mod caller;
+pub mod client;
 pub mod clock;
 pub mod config_store;
 pub mod control;

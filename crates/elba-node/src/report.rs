@@ -67,6 +67,7 @@ impl Pending {
         let balancers = balancers.map(|(name, counters)| LoadBalancerReport {
             load_balancer: name.clone(),
             counters: counters.clone(),
+            ..LoadBalancerReport::default()
         });
         let targets = self
             .targets
@@ -111,6 +112,7 @@ mod tests {
         vec![LoadBalancerReport {
             load_balancer: "lb".into(),
             counters: values.iter().map(|(k, v)| ((*k).into(), *v)).collect(),
+            ..LoadBalancerReport::default()
         }]
     }
 

@@ -291,7 +291,9 @@ def compile_target(
         zone = target.availability_zone
     elif group.target_type == "lambda":
         # A function is in every zone and has no address: the node asks the control plane to invoke it.
-        return protocol.Target(id=target.target_id, port=0, address="", state=state)
+        known = view.get(TargetHealth, target.account, target.region, target.id)
+        health_state = known.state if known else ""
+        return protocol.Target(id=target.target_id, port=0, address="", state=state, known_health=health_state)
     else:
         return None
     health = view.get(TargetHealth, target.account, target.region, target.id)

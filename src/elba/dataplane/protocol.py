@@ -60,6 +60,9 @@ class Node(Part, frozen=True, kw_only=True, omit_defaults=True):
     workers: int = 0  # 0 = one per core
     report_interval_seconds: float = 1.0
     log_directory: str = ""
+    functions_url: str = ""  # where functions are invoked: `<functions_url><function ARN>/invocations`; "" = nowhere
+    functions_secret: str = ""
+    identity_authorities: str = ""  # PEM: whose certificates identity providers may have, besides the system's
 
 
 class HealthCheck(Part, frozen=True, kw_only=True, omit_defaults=True):
@@ -365,6 +368,7 @@ class LoadBalancerReport(Part, frozen=True, kw_only=True, omit_defaults=True):
 
     load_balancer: str
     counters: dict[str, float] = {}
+    authentication_time: Histogram = Histogram()  # ELBAuthLatency
 
 
 class TargetReport(Part, frozen=True, kw_only=True, omit_defaults=True):

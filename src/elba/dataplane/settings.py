@@ -120,4 +120,6 @@ class FleetSettings:
             workers=self.workers,
             report_interval_seconds=self.report_interval_seconds,
             log_directory=str(self.log_directory),
+            functions_url=self.functions_url,
+            functions_secret=self.functions_secret_of(place.zone),
         )

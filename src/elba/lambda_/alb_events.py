@@ -1,7 +1,7 @@
 """An HTTP request as the event a load balancer gives to a function, and the function's result as a response. Pure.
 
-The reference for the zone node, which does the same. Source: Application Load Balancers guide, "Lambda functions as
-targets".
+Zone nodes hand requests over as they are and have them mapped here. Source: Application Load Balancers guide,
+"Lambda functions as targets".
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 Headers = Sequence[tuple[str, str]]
@@ -25,6 +27,10 @@ _HOP_BY_HOP = frozenset(
         "transfer-encoding", "upgrade", "content-length",
     }
 )  # fmt: skip
+
+_FRAMING = frozenset({"connection", "keep-alive", "transfer-encoding"})
+"""Of the connection, not of the request."""
+_DESCRIPTION = re.compile(r"[0-9]{3} ([\x20-\x7e]{1,200})")
 
 
 class Refused(Exception):
@@ -41,6 +47,7 @@ class Response:
     status: int
     headers: list[tuple[str, str]]
     body: bytes = b""
+    phrase: str = ""
 
 
 def event_of(
@@ -68,6 +75,23 @@ def event_of(
         event["headers"] = dict(named)
     event["body"], event["isBase64Encoded"] = _body(dict(named), body)
     return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def event_of_request(target_group_arn: str, request: bytes, *, multi_value: bool) -> bytes:
+    """As `event_of`, from an HTTP/1.1 request: its head, and its body as it is. Raises: Refused."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    line, *fields = head.decode("latin-1").split("\r\n")
+    method, _, rest = line.partition(" ")
+    path, _, query = rest.rpartition(" ")[0].partition("?")
+    cut = [field.partition(":") for field in fields]
+    headers = [(name, value.strip(" \t")) for name, _, value in cut if name.lower() not in _FRAMING]
+    return event_of(target_group_arn, method, path, query, headers, body, multi_value=multi_value)
+
+
+def written(response: Response) -> bytes:
+    """The response as an HTTP/1.1 message."""
+    lines = [f"HTTP/1.1 {response.status} {response.phrase}", *(f"{name}: {value}" for name, value in response.headers)]
+    return "\r\n".join([*lines, "", ""]).encode() + response.body
 
 
 def _lists(pairs: Headers) -> dict[str, list[str]]:
@@ -120,7 +144,15 @@ def response_of(result: bytes, *, multi_value: bool) -> Response:
         body = base64.b64decode(text or "", validate=True) if encoded else (text or "").encode()
     except (binascii.Error, ValueError):  # also a lone surrogate
         raise invalid from None
-    return Response(status, [*headers, ("content-length", str(len(body)))], body)
+    return Response(status, [*headers, ("content-length", str(len(body)))], body, _phrase(status, answer))
+
+
+def _phrase(status: int, answer: dict[str, Any]) -> str:
+    """What follows the code in the status line: of `statusDescription` ("200 OK"), else what HTTP calls it."""
+    described = _DESCRIPTION.fullmatch(given) if isinstance(given := answer.get("statusDescription"), str) else None
+    if described:
+        return described[1]
+    return HTTPStatus(status).phrase if status in list(HTTPStatus) else ""
 
 
 def _headers(answer: dict[str, Any], multi_value: bool, invalid: Refused) -> list[tuple[str, str]]:

@@ -1,7 +1,11 @@
 """What zone nodes ask of functions, for clients on this machine only:
 
-POST /_elba/functions/<function ARN>/invocations   the event → 200 and the result as the function gave it (JSON),
-     or {"reason": "LambdaUnhandled", "status": 502} with that status: why the load balancer must answer itself
+POST /_elba/functions/<function ARN>/invocations   → 200 and the answer, or {"reason": "LambdaUnhandled", "status": 502}
+     with that status: why the load balancer must answer itself. `x-elba-form` says what the body is:
+     event (or no such header)   the event; the answer is the result as the function gave it (JSON)
+     request                     an HTTP/1.1 request's head with its fields as a target would get them, and its body
+                                 without chunks; the answer is an HTTP/1.1 response, head and body
+     check                       nothing: a health check; the answer as for `request`
 GET  /_elba/functions/code/<digest>                the zip file, as GetFunction's Code.Location names it
 
 An invocation needs `x-elba-node` (the node's id), `x-elba-secret` (that node's secret, `node_secret`) and
@@ -17,7 +21,9 @@ import json
 from urllib.parse import unquote
 
 from elba.call import Call
+from elba.elbv2.attributes import target_group_attribute
 from elba.elbv2.resources import Target, TargetGroup
+from elba.lambda_ import alb_events
 from elba.lambda_.interface import CodeMissing, Throttled
 from elba.lambda_.names import find, program_of
 from elba.lambda_.permissions import ELB, may_invoke, split_arn
@@ -83,15 +89,36 @@ class FunctionGate:
             return _refused(502, "LambdaAccessDenied")
         if not may_invoke(view, arn, ELB, group.id, account):
             return _refused(502, "LambdaAccessDenied")
+        form = request.headers.get("x-elba-form", "event")
+        multi_value = target_group_attribute(group, "lambda.multi_value_headers.enabled") == "true"
         try:
-            result = await runtime.ports.functions.invoke(program_of(view, function), request.body, runtime.ids.uuid())
+            event = _event(form, group, request.body, multi_value)
+            result = await runtime.ports.functions.invoke(program_of(view, function), event, runtime.ids.uuid())
         except Throttled:
             return _refused(502, "LambdaThrottling")
         except CodeMissing:
             return _refused(502, "LambdaInvalidZipFileException")
+        except alb_events.Refused as refused:
+            return _refused(refused.status, refused.reason)
         if result.error:
             return _refused(502, "LambdaUnhandled")
-        return HttpResponse(200, {"Content-Type": "application/json"}, result.payload)
+        if form == "event":
+            return HttpResponse(200, {"Content-Type": "application/json"}, result.payload)
+        try:
+            response = alb_events.response_of(result.payload, multi_value=multi_value)
+        except alb_events.Refused as refused:
+            return _refused(refused.status, refused.reason)
+        processed = {"x-elba-processed": str(len(event) + len(result.payload))}
+        return HttpResponse(200, {"Content-Type": "message/http", **processed}, alb_events.written(response))
+
+
+def _event(form: str, group: TargetGroup, body: bytes, multi_value: bool) -> bytes:
+    """Raises: alb_events.Refused."""
+    if form == "event":
+        return body
+    if form == "check":
+        return alb_events.health_check_event(group.id, group.health_check_path or "/", multi_value=multi_value)
+    return alb_events.event_of_request(group.id, body, multi_value=multi_value)
 
 
 def _refused(status: int, reason: str) -> HttpResponse:

@@ -132,7 +132,13 @@ pub(super) fn compile_group(
     let mut by_key: HashMap<String, u32> = HashMap::with_capacity(source.targets.len());
     for target in &source.targets {
         let key = format!("{}:{}", target.id, target.port);
-        let Ok(address) = target.address.parse::<IpAddr>() else {
+        // a function has no address
+        let address = if source.target_type == "lambda" {
+            Ok(IpAddr::from([0, 0, 0, 0]))
+        } else {
+            target.address.parse::<IpAddr>()
+        };
+        let Ok(address) = address else {
             problems.push(format!(
                 "target {key} of {}: {:?} is not an IP address",
                 source.arn, target.address
@@ -194,7 +200,7 @@ pub(super) fn compile_group(
             Algorithm::RoundRobin
         }
     };
-    let is_supported = matches!(source.protocol.as_str(), "HTTP" | "HTTPS") && source.target_type != "lambda";
+    let is_supported = matches!(source.protocol.as_str(), "HTTP" | "HTTPS");
     if !is_supported {
         problems.push(format!(
             "target group {}: {} {} targets are not served by this node",

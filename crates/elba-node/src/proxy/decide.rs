@@ -46,6 +46,8 @@ pub(super) struct Plan {
     /// may be sent again when it is not known whether the target has acted on it
     pub is_idempotent: bool,
     pub is_websocket: bool,
+    /// its target is a function
+    pub is_function: bool,
     /// its target speaks HTTP/2, as the client does
     pub is_multiplexed: bool,
     pub expects_continue: bool,
@@ -374,7 +376,14 @@ impl<S: ClientStream> Connection<S> {
             Framing::Length(length) => Body::Length(length),
             Framing::Chunked => Body::Chunked(ChunkedReader::default()),
         });
-        let Ok(taken) = upload.body.take(&bytes[used..], &mut self.output, BLOCK) else {
+        let is_function = group.group.source.target_type == "lambda";
+        // a function gets its body without chunks
+        let taken = if is_function {
+            Ok(0)
+        } else {
+            upload.body.take(&bytes[used..], &mut self.output, BLOCK)
+        };
+        let Ok(taken) = taken else {
             self.output.clear();
             asked.keep = false;
             return Err(self.error(worker, config, asked, input, 400));
@@ -386,6 +395,7 @@ impl<S: ClientStream> Connection<S> {
             to_head: asked.to_head,
             is_idempotent: matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE"),
             is_websocket: head.upgrades_to_websocket,
+            is_function,
             is_multiplexed,
             expects_continue: head.expects_continue
                 && head.version == Version::Http11

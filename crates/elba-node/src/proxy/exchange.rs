@@ -89,6 +89,23 @@ impl Body {
     }
 }
 
+impl Body {
+    /// Appends what `input` holds of the body to `out`, without chunks. Returns how much of the input that was.
+    ///
+    /// # Errors
+    /// The chunks are malformed.
+    pub fn take_plain(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, BadChunk> {
+        let Body::Chunked(reader) = self else {
+            return self.take(input, out, usize::MAX);
+        };
+        let used = copy_chunks(reader, input, out, false)?;
+        if reader.is_done() {
+            *self = Body::Done;
+        }
+        Ok(used)
+    }
+}
+
 /// Appends the data in `input` as one chunk (or plain), and the last chunk if it ends there.
 fn copy_chunks(
     reader: &mut ChunkedReader,
@@ -245,6 +262,9 @@ impl Drop for Flight {
 impl<S: ClientStream> Connection<S> {
     /// Carries the request in the output buffer to a target and its answer to the client.
     pub(super) async fn exchange(&mut self, mut plan: Plan) -> Next {
+        if plan.is_function {
+            return Box::pin(self.invoke(plan)).await;
+        }
         if plan.is_multiplexed {
             return Box::pin(self.exchange_multiplexed(plan)).await;
         }
@@ -407,7 +427,7 @@ impl<S: ClientStream> Connection<S> {
         }
     }
 
-    async fn send_continue(&mut self) -> bool {
+    pub(super) async fn send_continue(&mut self) -> bool {
         const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
         self.timer.reset();
         self.progress();
@@ -967,6 +987,15 @@ impl HeadForm {
         keep_alive: true,
         upgrades: true,
     };
+    /// with a body of known length, or none
+    pub fn whole(keep_alive: bool) -> HeadForm {
+        HeadForm {
+            chunked: false,
+            keep_alive,
+            upgrades: false,
+        }
+    }
+
     /// to a stream: what belongs to a connection is left out there
     pub const STREAM: HeadForm = HeadForm {
         chunked: false,

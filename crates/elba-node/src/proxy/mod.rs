@@ -2,12 +2,13 @@
 //!
 //! `state` is what a worker's connections share, `connection` the life of one client connection, `decide` what is
 //! done with a request (no waiting in there), `exchange` one request with its target, `tunnel` what follows a 101,
-//! `logging` what is written down of it all.
+//! `function` one request with a function, `logging` what is written down of it all.
 
 pub mod accept;
 pub mod connection;
 mod decide;
 mod exchange;
+pub mod function;
 pub mod logging;
 mod multiplexed;
 pub mod state;
