@@ -14,7 +14,12 @@ from unittest import mock
 
 import botocore.parsers
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    ClientError,
+    FlexibleChecksumError,
+    MissingDependencyException,
+    ParamValidationError,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +71,9 @@ class Known:
         )
         self.world.advance(120)
         instances = [each["InstanceId"] for r in ec2.describe_instances()["Reservations"] for each in r["Instances"]]
+        s3 = self.world.boto3("s3")
+        s3.create_bucket(Bucket="bucket")
+        s3.put_object(Bucket="bucket", Key="a/b", Body=b"text")
         trust = '{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}]}'
         iam.create_role(RoleName="role", AssumeRolePolicyDocument=trust)
         iam.create_instance_profile(InstanceProfileName="role")
@@ -110,6 +118,11 @@ class Known:
             "path": ["/", "/a/*", "/a/"],
             "port": ["80", "traffic-port"],
             "stat": ["Average", "p99", "Sum"],
+            "bucket": ["bucket", "another"],
+            "key": ["a/b", "a", "c/"],
+            "copysource": ["bucket/a/b", "another/c"],
+            "versionid": ["null", "x"],
+            "range": ["bytes=0-1", "bytes=9-", "x"],
             "protocol": ["tcp", "-1", "HTTP", "6"],
         }
         self.texts = [each for pool in self.pools.values() for each in pool]
@@ -121,6 +134,9 @@ class Known:
         fitting = sorted((word for word in self.pools if word in lower), key=len)
         return self.pools[fitting[-1]] if fitting else ["a", "b", "value"]
 
+
+UNSENT = (FlexibleChecksumError, MissingDependencyException, ParamValidationError)
+"""What the client itself refuses to send: some of S3's names and checksums."""
 
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
 
@@ -200,6 +216,8 @@ def test_never_a_5xx(known: Known, served: Served, caplog: pytest.LogCaptureFixt
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             assert status < 500, caplog.text
             assert error.response["Error"]["Code"], error.response
+        except UNSENT:
+            pass
 
     for some in (lasting, names):
         PROFILE(given(st.data(), st.just(some))(check))()
