@@ -9,7 +9,7 @@ _PREFIX = "arn:aws:iam::aws:policy/"
 
 _NAMES = (
     """
-    AdministratorAccess PowerUserAccess ReadOnlyAccess SecurityAudit IAMFullAccess IAMReadOnlyAccess
+    AdministratorAccess PowerUserAccess ReadOnlyAccess AWSDenyAll SecurityAudit IAMFullAccess IAMReadOnlyAccess
     IAMUserChangePassword IAMUserSSHKeys AmazonEC2FullAccess AmazonEC2ReadOnlyAccess AmazonVPCFullAccess
     AmazonVPCReadOnlyAccess AmazonS3FullAccess AmazonS3ReadOnlyAccess AmazonDynamoDBFullAccess
     AmazonDynamoDBReadOnlyAccess AmazonRDSFullAccess AmazonRDSReadOnlyAccess AmazonSNSFullAccess

@@ -90,6 +90,7 @@ def test_lists_by_path(iam: Any) -> None:
     own = {p["PolicyName"]: p for page in pages for p in page["Policies"]}
     assert own["AmazonSSMManagedInstanceCore"]["AttachmentCount"] == 1
     assert own["AWSLambdaBasicExecutionRole"]["Path"] == "/service-role/"
+    assert "AWSDenyAll" in own
     assert [p["Arn"] for p in iam.list_policies(OnlyAttached=True)["Policies"]] == [SSM_CORE]
 
 
