@@ -50,7 +50,8 @@ pub struct Line<'a> {
     pub trace_id: &'a [u8],
     /// the name that the client gave in its TLS handshake
     pub domain_name: &'a [u8],
-    pub certificate_arn: &'a str,
+    /// or "session-reused"
+    pub certificate_arn: &'a [u8],
     /// 0 = the default rule, -1 = no rule could be evaluated, None = it did not come to that
     pub rule_priority: Option<i32>,
     /// comma separated
@@ -108,6 +109,13 @@ impl Second {
     }
 }
 
+/// "2025-03-14T09:26:53"
+pub fn format_second(seconds: u64) -> String {
+    let mut second = Second::default();
+    second.write(seconds);
+    String::from_utf8_lossy(&second.text[..19]).into_owned()
+}
+
 /// Appends the line with its line end. `second` is kept from line to line.
 pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
     out.reserve(768);
@@ -141,7 +149,7 @@ pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
     push_plain(out, line.target_group_arn);
     push_quoted(out, line.trace_id);
     push_quoted(out, line.domain_name);
-    push_quoted(out, line.certificate_arn.as_bytes());
+    push_quoted(out, line.certificate_arn);
     match line.rule_priority {
         None => out.push(b'-'),
         Some(priority) => {

@@ -12,7 +12,8 @@ use crate::http1::{is_named_by_connection, list, push_number, Field, Framing, Na
 pub const MAX_FORWARDED_FOR: usize = 30;
 /// All fields together longer than this: the trace id is written anew with a Root only.
 const MAX_FIELDS_WITH_TRACE: usize = 7 * 1024;
-const TLS_FIELDS: [&[u8]; 2] = [b"x-amzn-tls-version", b"x-amzn-tls-cipher-suite"];
+/// As the two fields on TLS are called where no attribute says otherwise.
+pub const TLS_FIELDS: [&str; 2] = ["x-amzn-tls-version", "x-amzn-tls-cipher-suite"];
 
 /// routing.http.xff_header_processing.mode
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,10 @@ pub struct RequestContext<'a> {
     pub tls_headers: bool,
     /// version and cipher suite of the client's connection
     pub tls: Option<(&'a str, &'a str)>,
+    pub tls_names: [&'a str; 2],
+    /// on a listener with mutual TLS: names and values of the fields that tell of the client's certificate (an empty
+    /// value is not sent); the client's own fields of these names go
+    pub client_certificate: Option<(&'a [String; 6], &'a [String; 6])>,
     pub listener_port: u16,
     pub preserve_host: bool,
     pub drop_invalid_names: bool,
@@ -134,8 +139,13 @@ pub fn push_request_head(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, c
     push_host(out, buffer, head, context);
     push_trace(out, buffer, head, context);
     if let Some((version, suite)) = context.tls.filter(|_| context.tls_headers) {
-        push_field(out, TLS_FIELDS[0], version.as_bytes());
-        push_field(out, TLS_FIELDS[1], suite.as_bytes());
+        push_field(out, context.tls_names[0].as_bytes(), version.as_bytes());
+        push_field(out, context.tls_names[1].as_bytes(), suite.as_bytes());
+    }
+    if let Some((names, values)) = context.client_certificate {
+        for (name, value) in names.iter().zip(values).filter(|(_, value)| !value.is_empty()) {
+            push_field(out, name.as_bytes(), value.as_bytes());
+        }
     }
     push_kept(out, buffer, &head.fields, |field| {
         keeps_request_field(buffer, head, field, context)
@@ -308,11 +318,15 @@ fn keeps_request_field(buffer: &[u8], head: &RequestHead, field: &Field, context
         Name::Other | Name::Cookie | Name::Date | Name::SetCookie => {
             let is_ours = || {
                 let name = field.name.of(buffer);
-                TLS_FIELDS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+                let is = |ours: &str| name.eq_ignore_ascii_case(ours.as_bytes());
+                (context.tls_headers && context.tls_names.iter().any(|ours| is(ours)))
+                    || context
+                        .client_certificate
+                        .is_some_and(|(names, _)| names.iter().any(|ours| is(ours)))
             };
             let dropped = field.unsafe_to_pass
                 || (field.invalid_name && context.drop_invalid_names)
-                || (context.tls_headers && is_ours());
+                || ((context.tls_headers || context.client_certificate.is_some()) && is_ours());
             if dropped || !head.options.names_fields {
                 return !dropped;
             }
@@ -451,6 +465,8 @@ mod tests {
             https: false,
             tls_headers: false,
             tls: None,
+            tls_names: TLS_FIELDS,
+            client_certificate: None,
             listener_port: 80,
             preserve_host: false,
             drop_invalid_names: false,

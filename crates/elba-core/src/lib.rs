@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod anomaly;
 pub mod choice;
+pub mod client_certificate;
 pub mod compile;
 pub mod delta;
 pub mod desync;

@@ -14,10 +14,11 @@ use rustls::server::{
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CipherSuite, ProtocolVersion, ServerConfig, SignatureAlgorithm, SignatureScheme, SupportedCipherSuite,
-    SupportedProtocolVersion,
+    CipherSuite, NamedGroup, ProtocolVersion, ServerConfig, SignatureAlgorithm, SignatureScheme,
+    SupportedCipherSuite, SupportedProtocolVersion,
 };
 
+use crate::client_certificate::{Mode, Verifier};
 use crate::protocol;
 
 const PREFIX: &str = "ELBSecurityPolicy-";
@@ -107,6 +108,7 @@ fn covers(pattern: &str, name: &str) -> bool {
 
 #[derive(Debug)]
 struct Choice {
+    arn: Arc<str>,
     names: Vec<String>,
     parsed: Arc<CertifiedKey>,
     is_ecdsa: bool,
@@ -133,6 +135,7 @@ impl Choice {
             .keys_match()
             .map_err(|error| format!("certificate and private key do not go together: {error}"))?;
         Ok(Choice {
+            arn: Arc::from(source.arn.as_str()),
             names: source
                 .names
                 .iter()
@@ -226,6 +229,9 @@ pub struct Tls {
     source: Vec<protocol::Certificate>,
     policy: String,
     http2: bool,
+    /// whether and how clients show certificates
+    pub mode: Option<Mode>,
+    mutual: Option<protocol::MutualTls>,
 }
 
 impl Tls {
@@ -241,16 +247,15 @@ impl Tls {
         before: Option<&Arc<Tls>>,
         problems: &mut Vec<String>,
     ) -> Result<Arc<Tls>, String> {
-        if let Some(mutual) = &listener.mutual_tls {
-            if mutual.mode != "off" && !mutual.mode.is_empty() {
-                return Err(format!(
-                    "mutual TLS ({}) is not there yet, and without it the listener would let everybody in",
-                    mutual.mode
-                ));
-            }
-        }
+        let mutual = listener
+            .mutual_tls
+            .as_ref()
+            .filter(|mutual| mutual.mode != "off" && !mutual.mode.is_empty());
         let is_same = |tls: &&Arc<Tls>| {
-            tls.source == listener.certificates && tls.policy == listener.ssl_policy && tls.http2 == http2
+            tls.source == listener.certificates
+                && tls.policy == listener.ssl_policy
+                && tls.http2 == http2
+                && tls.mutual.as_ref() == mutual
         };
         if let Some(same) = before.filter(is_same) {
             return Ok(same.clone());
@@ -278,19 +283,41 @@ impl Tls {
             None => Ticketer::new().map_err(|error| format!("no session tickets: {error}"))?,
         };
         let certificates = Arc::new(Certificates::new(default, others));
-        let provider = CryptoProvider {
+        let provider = Arc::new(CryptoProvider {
             cipher_suites: policy.suites,
             ..default_provider()
+        });
+        let (mode, verifier) = match mutual {
+            None => (None, None),
+            Some(source) => match source.mode.as_str() {
+                "passthrough" => (
+                    Some(Mode::Passthrough),
+                    Some(Verifier::passthrough(provider.clone())),
+                ),
+                "verify" => {
+                    let verifier = Verifier::of_trust_store(source, provider.clone(), problems)?;
+                    (Some(Mode::Verify), Some(verifier))
+                }
+                other => return Err(format!("mutual TLS {other:?} is not known")),
+            },
         };
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        let builder = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&policy.versions)
-            .map_err(|error| error.to_string())?
-            .with_no_client_auth()
-            .with_cert_resolver(certificates.clone());
+            .map_err(|error| error.to_string())?;
+        let builder = match verifier {
+            None => builder.with_no_client_auth(),
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
+        };
+        let mut config = builder.with_cert_resolver(certificates.clone());
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = tickets.clone();
-        config.send_tls13_tickets = 1;
+        if mode.is_none() {
+            config.ticketer = tickets.clone();
+            config.send_tls13_tickets = 1;
+        } else {
+            // whoever was let in before is looked at again
+            config.send_tls13_tickets = 0;
+        }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         if http2 {
             config.alpn_protocols.insert(0, b"h2".to_vec());
@@ -302,7 +329,17 @@ impl Tls {
             source: listener.certificates.clone(),
             policy: listener.ssl_policy.clone(),
             http2,
+            mode,
+            mutual: mutual.cloned(),
         }))
+    }
+
+    /// The ARN of the certificate that this client gets, and whether it is one for the name that the client asks for.
+    pub fn chosen(&self, hello: &ClientHello<'_>) -> (Arc<str>, bool) {
+        let name = hello.server_name();
+        let choice = self.certificates.choose(name, hello.signature_schemes());
+        let is_named = name.is_some_and(|name| choice.covers(&name.to_ascii_lowercase()));
+        (choice.arn.clone(), is_named)
     }
 
     /// Whether one of its certificates is for this name (in lower case).
@@ -316,6 +353,16 @@ pub fn version_name(version: ProtocolVersion) -> &'static str {
     match version {
         ProtocolVersion::TLSv1_3 => "TLSv1.3",
         _ => "TLSv1.2",
+    }
+}
+
+/// A group of key exchange by its IANA name.
+pub fn group_name(group: NamedGroup) -> Option<&'static str> {
+    match group {
+        NamedGroup::X25519 => Some("x25519"),
+        NamedGroup::secp256r1 => Some("secp256r1"),
+        NamedGroup::secp384r1 => Some("secp384r1"),
+        other => other.as_str(),
     }
 }
 

@@ -48,7 +48,7 @@ fn lines_are_as_in_the_golden_files() {
             target_group_arn: text("target_group_arn"),
             trace_id: text("trace_id").as_bytes(),
             domain_name: text("domain_name").as_bytes(),
-            certificate_arn: text("certificate_arn"),
+            certificate_arn: text("certificate_arn").as_bytes(),
             rule_priority: record["rule_priority"].as_i64().map(|number| number as i32),
             actions: text("actions"),
             redirect_url: text("redirect_url").as_bytes(),

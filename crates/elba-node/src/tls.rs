@@ -6,11 +6,14 @@ use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
 
+use elba_core::client_certificate::Told;
 use elba_core::target_tls::session_name;
-use rustls::{ClientConfig, ClientConnection, ConnectionCommon, ServerConnection, SideData};
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, ClientConnection, ConnectionCommon, HandshakeKind, ServerConnection, SideData};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -49,9 +52,27 @@ impl io::Write for Socket<'_, '_> {
     }
 }
 
+/// What a client's handshake came to.
+#[derive(Debug, Default)]
+pub struct Agreed {
+    /// version and cipher suite as OpenSSL writes them
+    pub version: &'static str,
+    pub cipher: &'static str,
+    /// the name that the client asked for, if there is a certificate for it
+    pub server_name: Option<Box<str>>,
+    /// ARN of the certificate, or that a session was resumed
+    pub certificate: Option<Arc<str>>,
+    /// on a listener with mutual TLS
+    pub client: Option<Told>,
+    /// the connection's name in logs; 0 = none yet
+    pub trace: u128,
+}
+
 /// A connection under TLS. What `poll_write` has taken is in the socket when it says so: a write that the socket took
 /// in part is to be repeated with the same bytes, which are then not taken again.
 pub struct TlsStream<C> {
+    /// a client's, after its handshake
+    pub agreed: Option<Rc<Agreed>>,
     socket: TcpStream,
     session: Box<C>,
     /// taken and sealed, but not wholly in the socket
@@ -64,6 +85,7 @@ where
 {
     pub fn new(socket: TcpStream, session: C) -> TlsStream<C> {
         TlsStream {
+            agreed: None,
             socket,
             session: Box::new(session),
             owed: 0,
@@ -308,6 +330,23 @@ pub async fn secure(
         return Err(io::ErrorKind::Unsupported.into());
     }
     Ok(stream)
+}
+
+impl TlsStream<ServerConnection> {
+    /// As the client showed them, its own first.
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        self.session.peer_certificates().unwrap_or_default()
+    }
+
+    pub fn is_resumed(&self) -> bool {
+        self.session.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// The group of the key exchange, by its IANA name.
+    pub fn key_exchange(&self) -> Option<&'static str> {
+        let group = self.session.negotiated_key_exchange_group()?;
+        elba_core::tls::group_name(group.name())
+    }
 }
 
 /// A client's connection.

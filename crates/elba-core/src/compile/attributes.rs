@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::client_certificate::FIELDS;
 use crate::desync::DesyncMode;
-use crate::forwarded::XffMode;
+use crate::forwarded::{XffMode, TLS_FIELDS};
 
 /// Attributes of a load balancer that the request path reads, parsed. Source: alb.md section 17.1.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +78,36 @@ impl LoadBalancerAttributes {
             tls_headers,
             http2,
             access_log,
+        }
+    }
+}
+
+/// As the fields of a request are called that tell targets of TLS and of the client's certificate.
+#[derive(Debug)]
+pub struct RequestNames {
+    /// version, cipher suite
+    pub tls: [String; 2],
+    /// by `client_certificate::FIELDS`
+    pub client_certificate: [String; 6],
+}
+
+impl RequestNames {
+    pub(super) fn parse(attributes: &BTreeMap<String, String>) -> RequestNames {
+        let name = |attribute: &str, default: &str| {
+            attributes
+                .get(&format!("routing.http.request.{attribute}.header_name"))
+                .filter(|name| !name.is_empty() && name.bytes().all(crate::http1::is_token_byte))
+                // the standard name may be told as the attribute's value
+                .filter(|name| !name.eq_ignore_ascii_case(default))
+                .map_or(default, String::as_str)
+                .to_owned()
+        };
+        RequestNames {
+            tls: [
+                name("x_amzn_tls_version", TLS_FIELDS[0]),
+                name("x_amzn_tls_cipher_suite", TLS_FIELDS[1]),
+            ],
+            client_certificate: FIELDS.map(|(attribute, default)| name(attribute, default)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::attributes::{response_headers, LoadBalancerAttributes};
+use super::attributes::{response_headers, LoadBalancerAttributes, RequestNames};
 use super::network::Sources;
 use crate::protocol;
 use crate::routing::Router;
@@ -22,6 +22,7 @@ pub struct Listener {
     pub tls: Option<Arc<Tls>>,
     /// how its requests are carried to targets that want TLS
     pub target_tls: Option<&'static TargetTls>,
+    pub request_names: RequestNames,
     pub router: Router,
     /// `Server: awselb/2.0` on answers of our own
     pub server_header: bool,
@@ -127,6 +128,7 @@ pub(super) fn compile_load_balancer(
             supported,
             tls,
             target_tls: TargetTls::of_policy(&listener.ssl_policy),
+            request_names: RequestNames::parse(&listener.attributes),
             router,
             server_header: listener
                 .attributes

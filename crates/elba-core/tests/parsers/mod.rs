@@ -154,6 +154,8 @@ fn context() -> RequestContext<'static> {
         https: false,
         tls_headers: false,
         tls: None,
+        tls_names: elba_core::forwarded::TLS_FIELDS,
+        client_certificate: None,
         listener_port: 80,
         preserve_host: false,
         drop_invalid_names: false,

@@ -18,7 +18,7 @@ use crate::proxy::connection::{Connection, Open};
 use crate::proxy::state::Worker;
 use crate::proxy::ClientStream as _;
 use crate::timer::{Fired, Timer};
-use crate::tls::ClientTls;
+use crate::tls::{Agreed, ClientTls};
 
 /// Source of the first two: alb.md section 14.
 const MAX_STREAMS: u32 = 128;
@@ -76,7 +76,7 @@ pub async fn serve(
     let timer = worker.timers.timer();
     timer.set(worker.now_ms() + PREFACE_MS);
     timer.set_fresh_until(worker.now_ms() + PREFACE_MS);
-    let tls = stream.tls();
+    let tls = stream.tls().cloned();
     let (open, idle_ms, keep_until_ms) = {
         let config = worker.config();
         let Some(runtime) = config.balancers.get(place.load_balancer as usize) else {
@@ -125,7 +125,16 @@ pub async fn serve(
             connection.graceful_shutdown();
         }
         let active = Active::new(&shared, &worker);
-        begin(&worker, request, respond, tls, peer, &serves, &open, active);
+        begin(
+            &worker,
+            request,
+            respond,
+            tls.clone(),
+            peer,
+            &serves,
+            &open,
+            active,
+        );
     }
 }
 
@@ -178,7 +187,7 @@ fn begin(
     worker: &Rc<Worker>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    tls: Option<(&'static str, &'static str)>,
+    tls: Option<Rc<Agreed>>,
     peer: SocketAddr,
     serves: &Rc<Serves>,
     open: &Rc<Open>,

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::head::{response, RequestBody};
 use crate::proxy::state::Worker;
 use crate::proxy::ClientStream;
+use crate::tls::Agreed;
 
 /// Where the answer is.
 enum Answer {
@@ -31,7 +32,7 @@ enum Answer {
 
 pub struct ClientStream2 {
     worker: Rc<Worker>,
-    tls: Option<(&'static str, &'static str)>,
+    tls: Option<Rc<Agreed>>,
     receive: RecvStream,
     form: RequestBody,
     /// to be read before `data`: the frame of a chunk
@@ -51,7 +52,7 @@ fn broken(error: h2::Error) -> io::Error {
 impl ClientStream2 {
     pub fn new(
         worker: Rc<Worker>,
-        tls: Option<(&'static str, &'static str)>,
+        tls: Option<Rc<Agreed>>,
         receive: RecvStream,
         form: RequestBody,
         respond: SendResponse<Bytes>,
@@ -246,8 +247,8 @@ impl AsyncWrite for ClientStream2 {
 impl ClientStream for ClientStream2 {
     const MULTIPLEXED: bool = true;
 
-    fn tls(&self) -> Option<(&'static str, &'static str)> {
-        self.tls
+    fn tls(&self) -> Option<&Rc<Agreed>> {
+        self.tls.as_ref()
     }
 
     fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{ready, Context, Poll};
 
+use elba_core::client_certificate::Told;
 use elba_core::compile::{Place, Serves};
 use rustls::server::Acceptor;
 use rustls::ServerConnection;
@@ -19,7 +20,7 @@ use super::state::Worker;
 use crate::counters::Balancer;
 use crate::http2;
 use crate::timer::Timer;
-use crate::tls::{Socket, TlsStream};
+use crate::tls::{Agreed, Socket, TlsStream};
 
 /// From the connection to the end of its handshake.
 const HANDSHAKE_MS: u64 = 10_000;
@@ -173,6 +174,9 @@ async fn handshake(
         return Err(None);
     };
     drop(config);
+    let hello = accepted.client_hello();
+    let (certificate, is_named) = tls.chosen(&hello);
+    let server_name = hello.server_name().filter(|_| is_named).map(Box::from);
     let session = match accepted.into_connection(tls.config.clone()) {
         Ok(session) => session,
         Err((_, mut alert)) => {
@@ -184,7 +188,19 @@ async fn handshake(
     };
     let mut stream = TlsStream::new(socket, session);
     match in_time(timer, |context| stream.poll_handshake(context)).await {
-        Some(Ok(())) => Ok((stream, place)),
+        Some(Ok(())) => {
+            let (version, cipher) = stream.spoken().unwrap_or_default();
+            let chain = stream.peer_certificates();
+            stream.agreed = Some(Rc::new(Agreed {
+                version,
+                cipher,
+                server_name,
+                certificate: Some(certificate).filter(|_| !stream.is_resumed()),
+                client: tls.mode.map(|mode| Told::of(mode, chain)),
+                trace: worker.connection_trace(),
+            }));
+            Ok((stream, place))
+        }
         _ => Err(Some(place)),
     }
 }

@@ -349,6 +349,7 @@ impl<S: ClientStream> Connection<S> {
         };
         self.note(|log| log.rewritten(rewritten.0.as_deref(), rewritten.1.as_deref()));
         self.name_client(attributes.xff_client_port);
+        let names = &listener.request_names;
         let context = RequestContext {
             client: self.names[usize::from(attributes.xff_client_port)]
                 .as_deref()
@@ -356,7 +357,17 @@ impl<S: ClientStream> Connection<S> {
             xff_mode: attributes.xff_mode,
             https: listener.protocol == "HTTPS",
             tls_headers: attributes.tls_headers,
-            tls: self.stream.tls().filter(|_| attributes.tls_headers),
+            tls: self
+                .stream
+                .tls()
+                .filter(|_| attributes.tls_headers)
+                .map(|agreed| (agreed.version, agreed.cipher)),
+            tls_names: [&names.tls[0], &names.tls[1]],
+            client_certificate: self
+                .stream
+                .tls()
+                .and_then(|agreed| agreed.client.as_ref())
+                .map(|told| (&names.client_certificate, &told.values)),
             listener_port: listener.port,
             preserve_host: attributes.preserve_host_header,
             drop_invalid_names: attributes.drop_invalid_header_fields,

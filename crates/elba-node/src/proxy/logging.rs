@@ -52,7 +52,11 @@ pub struct Record {
     pub tls: Option<(&'static str, &'static str)>,
     pub actions: &'static str,
     pub transform_status: &'static str,
+    /// why, if an answer is our own and AWS has a code for it
     pub error_reason: &'static str,
+    /// the name that the client asked for; the certificate's ARN
+    pub domain: Span,
+    pub certificate: Span,
     pub method: Span,
     pub host: Span,
     pub uri: Span,
@@ -148,6 +152,8 @@ impl Log {
         batch.text.extend_from_slice(&draft.text);
         let mut record = draft.record.clone();
         for span in [
+            &mut record.domain,
+            &mut record.certificate,
             &mut record.method,
             &mut record.host,
             &mut record.uri,
@@ -205,8 +211,11 @@ impl<S: ClientStream> Connection<S> {
             return;
         }
         let worker = self.worker.clone();
+        let tls = self.stream.tls().cloned();
         if self.trace == 0 {
-            self.trace = u128::from(worker.random()) << 64 | u128::from(worker.random());
+            self.trace = tls
+                .as_ref()
+                .map_or_else(|| worker.connection_trace(), |agreed| agreed.trace);
         }
         let now = Instant::now();
         let record = Record {
@@ -228,10 +237,12 @@ impl<S: ClientStream> Connection<S> {
             version: Version::Http11,
             is_websocket: false,
             is_http2: S::MULTIPLEXED,
-            tls: self.stream.tls(),
+            tls: tls.as_ref().map(|agreed| (agreed.version, agreed.cipher)),
             actions: "",
             transform_status: "",
             error_reason: "",
+            domain: Span::default(),
+            certificate: Span::default(),
             method: Span::default(),
             host: Span::default(),
             uri: Span::default(),
@@ -267,6 +278,11 @@ impl<S: ClientStream> Connection<S> {
             .filter(|host| !host.is_empty())
             .unwrap_or(balancer.source.dns_name.as_bytes());
         draft.record.host = draft.put(host);
+        if let Some(agreed) = &tls {
+            draft.record.domain = draft.put(agreed.server_name.as_deref().unwrap_or("").as_bytes());
+            let certificate = agreed.certificate.as_deref();
+            draft.record.certificate = draft.put(certificate.unwrap_or("session-reused").as_bytes());
+        }
         if let Some((head, bytes, used)) = head {
             if !S::MULTIPLEXED {
                 draft.record.classification = head.classification;

@@ -16,19 +16,22 @@ mod sticky;
 mod tunnel;
 
 use std::io;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::tls::Agreed;
+
 /// A client's byte stream: plain, under TLS, or a stream of an HTTP/2 connection. What has a body here is for the last.
 pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
     /// One of several on a connection, each with one request: it has no connection to keep or to close.
     const MULTIPLEXED: bool = false;
 
-    /// Version and cipher suite as OpenSSL writes them; None = plain.
-    fn tls(&self) -> Option<(&'static str, &'static str)> {
+    /// What its handshake came to; None = plain.
+    fn tls(&self) -> Option<&Rc<Agreed>> {
         None
     }
 
@@ -70,8 +73,8 @@ pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
 impl ClientStream for tokio::net::TcpStream {}
 
 impl ClientStream for crate::tls::ClientTls {
-    fn tls(&self) -> Option<(&'static str, &'static str)> {
-        self.spoken()
+    fn tls(&self) -> Option<&Rc<Agreed>> {
+        self.agreed.as_ref()
     }
 }
 

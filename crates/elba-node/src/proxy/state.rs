@@ -127,6 +127,11 @@ impl Worker {
         mixed ^ (mixed >> 31)
     }
 
+    /// The name of a connection in logs.
+    pub fn connection_trace(&self) -> u128 {
+        u128::from(self.random()) << 64 | u128::from(self.random()) | 1
+    }
+
     /// World time as of the last tick.
     pub fn epoch_seconds(&self) -> u64 {
         self.epoch_seconds.get()

@@ -1,0 +1,469 @@
+//! Certificates of clients (mutual TLS): who is let in, and what targets and logs are told of them. Source: alb.md
+//! section 16.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine as _;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
+
+use crate::protocol;
+
+/// The chain from the client's certificate on, without the root.
+const MAX_DEPTH: usize = 4;
+const RSA: &str = "1.2.840.113549.1.1.1";
+const EC: &str = "1.2.840.10045.2.1";
+
+/// What a certificate says of its owner, as AWS writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// in hex
+    pub serial: String,
+    /// RFC 2253
+    pub issuer: String,
+    pub subject: String,
+    /// "NotBefore=2023-09-21T01:50:17Z;NotAfter=2024-09-20T01:50:17Z"
+    pub validity: String,
+}
+
+impl Facts {
+    /// None if it is no certificate.
+    pub fn parse(der: &[u8]) -> Option<Facts> {
+        let (_, parsed) = X509Certificate::from_der(der).ok()?;
+        let validity = parsed.validity();
+        let time = |seconds: i64| crate::access_log::format_second(seconds.max(0) as u64);
+        Some(Facts {
+            serial: parsed.raw_serial().iter().fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02X}");
+                hex
+            }),
+            issuer: name(parsed.issuer()),
+            subject: name(parsed.subject()),
+            validity: format!(
+                "NotBefore={}Z;NotAfter={}Z",
+                time(validity.not_before.timestamp()),
+                time(validity.not_after.timestamp())
+            ),
+        })
+    }
+}
+
+/// A name as RFC 2253 writes it: the last part first.
+fn name(name: &X509Name) -> String {
+    let mut text = String::new();
+    let parts: Vec<_> = name.iter_rdn().collect();
+    for (index, part) in parts.into_iter().rev().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        for (index, attribute) in part.iter().enumerate() {
+            if index > 0 {
+                text.push('+');
+            }
+            let kind = attribute.attr_type().to_id_string();
+            let keyword = match kind.as_str() {
+                "2.5.4.3" => "CN",
+                "2.5.4.5" => "serialNumber",
+                "2.5.4.6" => "C",
+                "2.5.4.7" => "L",
+                "2.5.4.8" => "ST",
+                "2.5.4.9" => "STREET",
+                "2.5.4.10" => "O",
+                "2.5.4.11" => "OU",
+                "0.9.2342.19200300.100.1.1" => "UID",
+                "0.9.2342.19200300.100.1.25" => "DC",
+                "1.2.840.113549.1.9.1" => "emailAddress",
+                other => other,
+            };
+            text.push_str(keyword);
+            text.push('=');
+            match attribute.as_str() {
+                Ok(value) => push_value(&mut text, value),
+                Err(_) => {
+                    text.push('#');
+                    for byte in attribute.as_slice() {
+                        let _ = write!(text, "{byte:02X}");
+                    }
+                }
+            }
+        }
+    }
+    text
+}
+
+/// The value with what would end it escaped, and all that no header field may hold.
+fn push_value(text: &mut String, value: &str) {
+    let last = value.len().saturating_sub(1);
+    for (at, byte) in value.bytes().enumerate() {
+        let is_special = matches!(byte, b',' | b'+' | b'"' | b'\\' | b'<' | b'>' | b';')
+            || (at == 0 && matches!(byte, b'#' | b' '))
+            || (at == last && byte == b' ');
+        if is_special {
+            text.push('\\');
+            text.push(char::from(byte));
+        } else if (b' '..0x7f).contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "\\{byte:02X}");
+        }
+    }
+}
+
+/// Certificates as PEM, percent-encoded but for `+`, `=` and `/`.
+fn encoded_pem<'a>(chain: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut encoded = String::new();
+    for der in chain {
+        encoded.push_str("-----BEGIN%20CERTIFICATE-----%0A");
+        let base64 = STANDARD.encode(der);
+        let mut rest = base64.as_str();
+        while !rest.is_empty() {
+            let (line, after) = rest.split_at(rest.len().min(64));
+            encoded.push_str(line);
+            encoded.push_str("%0A");
+            rest = after;
+        }
+        encoded.push_str("-----END%20CERTIFICATE-----%0A");
+    }
+    encoded
+}
+
+/// The names of the fields that tell targets of clients' certificates, by `Field`.
+pub const FIELDS: [(&str, &str); 6] = [
+    (
+        "x_amzn_mtls_clientcert_serial_number",
+        "X-Amzn-Mtls-Clientcert-Serial-Number",
+    ),
+    ("x_amzn_mtls_clientcert_issuer", "X-Amzn-Mtls-Clientcert-Issuer"),
+    ("x_amzn_mtls_clientcert_subject", "X-Amzn-Mtls-Clientcert-Subject"),
+    (
+        "x_amzn_mtls_clientcert_validity",
+        "X-Amzn-Mtls-Clientcert-Validity",
+    ),
+    ("x_amzn_mtls_clientcert_leaf", "X-Amzn-Mtls-Clientcert-Leaf"),
+    ("x_amzn_mtls_clientcert", "X-Amzn-Mtls-Clientcert"),
+];
+
+/// What targets are told of a connection's client.
+#[derive(Debug, Clone, Default)]
+pub struct Told {
+    /// by `FIELDS`; empty = not sent
+    pub values: [String; 6],
+}
+
+impl Told {
+    /// Of a chain that was presented, the client's own certificate first.
+    pub fn of(mode: Mode, chain: &[CertificateDer<'_>]) -> Told {
+        let mut told = Told::default();
+        let Some(leaf) = chain.first() else { return told };
+        match mode {
+            Mode::Passthrough => told.values[5] = encoded_pem(chain.iter().map(AsRef::as_ref)),
+            Mode::Verify => {
+                let facts = Facts::parse(leaf).unwrap_or_default();
+                told.values[0] = facts.serial;
+                told.values[1] = facts.issuer;
+                told.values[2] = facts.subject;
+                told.values[3] = facts.validity;
+                told.values[4] = encoded_pem(std::iter::once(leaf.as_ref()));
+            }
+        }
+        told
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// clients are asked for a certificate; targets judge it
+    Passthrough,
+    Verify,
+}
+
+/// Why a client's certificate was refused, and that certificate.
+#[derive(Debug)]
+pub struct Rejected {
+    /// as in the connection log: "ClientCertUntrusted" …
+    pub code: &'static str,
+    pub leaf: Vec<u8>,
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.code)
+    }
+}
+
+impl StdError for Rejected {}
+
+impl Rejected {
+    fn error(code: &'static str, leaf: &CertificateDer<'_>) -> Error {
+        let leaf = leaf.to_vec();
+        CertificateError::Other(OtherError(Arc::new(Rejected { code, leaf }))).into()
+    }
+}
+
+/// The code of the connection log for a handshake that failed, and the client's certificate if it was the cause.
+pub fn failure(error: &Error) -> (&'static str, Option<&[u8]>) {
+    if let Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = error {
+        if let Some(rejected) = other.downcast_ref::<Rejected>() {
+            return (rejected.code, Some(&rejected.leaf));
+        }
+    }
+    let code = match error {
+        Error::InvalidMessage(rustls::InvalidMessage::HandshakePayloadTooLarge) => {
+            "ClientCertMaxSizeExceeded"
+        }
+        Error::InvalidCertificate(_) => "ClientCertInvalid",
+        _ => "UnmappedConnectionError",
+    };
+    (code, None)
+}
+
+fn code_of(error: &Error) -> &'static str {
+    let error = match error {
+        Error::InvalidCertificate(error) => error,
+        Error::InvalidCertRevocationList(_) => return "ClientCertCrlProcessingError",
+        _ => return "ClientCertInvalid",
+    };
+    match error {
+        CertificateError::UnknownIssuer => "ClientCertUntrusted",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "ClientCertExpired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "ClientCertNotYetValid"
+        }
+        CertificateError::Revoked => "ClientCertCrlHit",
+        CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => "ClientCertCrlProcessingError",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "ClientCertPurposeInvalid"
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "ClientCertTypeUnsupported"
+        }
+        _ => "ClientCertInvalid",
+    }
+}
+
+/// Judges clients' certificates for one listener.
+#[derive(Debug)]
+pub struct Verifier {
+    provider: Arc<CryptoProvider>,
+    /// None = whoever comes is let in (passthrough)
+    trusted: Option<Arc<dyn ClientCertVerifier>>,
+    hints: Vec<DistinguishedName>,
+    ignore_expiry: bool,
+}
+
+impl Verifier {
+    pub fn passthrough(provider: Arc<CryptoProvider>) -> Verifier {
+        Verifier {
+            provider,
+            trusted: None,
+            hints: Vec::new(),
+            ignore_expiry: false,
+        }
+    }
+
+    /// # Errors
+    /// Why nobody could be judged by the trust store, for a person. What cannot be used of it without letting anybody
+    /// in who should not be is a problem.
+    pub fn of_trust_store(
+        source: &protocol::MutualTls,
+        provider: Arc<CryptoProvider>,
+        problems: &mut Vec<String>,
+    ) -> Result<Verifier, String> {
+        let mut roots = RootCertStore::empty();
+        for (index, read) in CertificateDer::pem_slice_iter(source.ca_bundle.as_bytes()).enumerate() {
+            let added = read
+                .map_err(|error| error.to_string())
+                .and_then(|one| roots.add(one).map_err(|error| error.to_string()));
+            if let Err(reason) = added {
+                problems.push(format!(
+                    "trust store {}: certificate {} is left out: {reason}",
+                    source.trust_store_arn,
+                    index + 1
+                ));
+            }
+        }
+        if roots.is_empty() {
+            return Err(format!(
+                "trust store {} holds no usable certificate",
+                source.trust_store_arn
+            ));
+        }
+        let mut lists = Vec::new();
+        for text in &source.crls {
+            for list in CertificateRevocationListDer::pem_slice_iter(text.as_bytes()) {
+                lists.push(list.map_err(|error| {
+                    format!(
+                        "a revocation list of {} is not PEM: {error}",
+                        source.trust_store_arn
+                    )
+                })?);
+            }
+        }
+        let hints = if source.advertise_names {
+            roots.subjects()
+        } else {
+            Vec::new()
+        };
+        let trusted = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .with_crls(lists)
+            .allow_unknown_revocation_status()
+            .build()
+            .map_err(|error| format!("trust store {}: {error}", source.trust_store_arn))?;
+        Ok(Verifier {
+            provider,
+            trusted: Some(trusted),
+            hints,
+            ignore_expiry: source.ignore_expiry,
+        })
+    }
+
+    fn judge(
+        &self,
+        trusted: &dyn ClientCertVerifier,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), &'static str> {
+        let Ok((_, parsed)) = X509Certificate::from_der(leaf) else {
+            return Err("ClientCertInvalid");
+        };
+        let kind = parsed.public_key().algorithm.algorithm.to_id_string();
+        if kind != RSA && kind != EC {
+            return Err("ClientCertTypeUnsupported");
+        }
+        let is_root = |der: &&CertificateDer<'_>| {
+            X509Certificate::from_der(der).is_ok_and(|(_, one)| one.issuer() == one.subject())
+        };
+        if 1 + others.iter().filter(|der| !is_root(der)).count() > MAX_DEPTH {
+            return Err("ClientCertMaxChainDepthExceeded");
+        }
+        let Err(error) = trusted.verify_client_cert(leaf, others, now) else {
+            return Ok(());
+        };
+        let code = code_of(&error);
+        if !self.ignore_expiry || !matches!(code, "ClientCertExpired" | "ClientCertNotYetValid") {
+            return Err(code);
+        }
+        // dates do not count: is there a moment at which all of them were good?
+        for der in std::iter::once(leaf).chain(others) {
+            let Ok((_, one)) = X509Certificate::from_der(der) else {
+                continue;
+            };
+            for moment in [one.validity().not_before, one.validity().not_after] {
+                let moment = Duration::from_secs(moment.timestamp().max(0) as u64);
+                match trusted.verify_client_cert(leaf, others, UnixTime::since_unix_epoch(moment)) {
+                    Ok(_) => return Ok(()),
+                    Err(error)
+                        if !matches!(code_of(&error), "ClientCertExpired" | "ClientCertNotYetValid") =>
+                    {
+                        return Err(code_of(&error));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        Err(code)
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.trusted.is_some()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if let Some(trusted) = &self.trusted {
+            self.judge(trusted.as_ref(), leaf, others, now)
+                .map_err(|code| Rejected::error(code, leaf))?;
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(
+            message,
+            leaf,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(
+            message,
+            leaf,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_escaped() {
+        let escaped = |value| {
+            let mut text = String::new();
+            push_value(&mut text, value);
+            text
+        };
+        assert_eq!(escaped("Example, Inc."), "Example\\, Inc.");
+        assert_eq!(escaped(" #a+b "), "\\ #a\\+b\\ ");
+        assert_eq!(escaped("é\r\n"), "\\C3\\A9\\0D\\0A");
+        assert_eq!(escaped("#1\"<>;\\"), "\\#1\\\"\\<\\>\\;\\\\");
+    }
+
+    #[test]
+    fn pem_is_encoded_but_for_three_signs() {
+        let encoded = encoded_pem([&[0xfb, 0xff, 0xfe, 0][..]].into_iter());
+        assert_eq!(
+            encoded,
+            "-----BEGIN%20CERTIFICATE-----%0A+//+AA==%0A-----END%20CERTIFICATE-----%0A"
+        );
+    }
+}
