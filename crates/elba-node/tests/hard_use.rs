@@ -328,3 +328,24 @@ fn targets_of_every_bad_kind() {
     ordinary.check();
     is_quiet(&node);
 }
+
+#[test]
+fn ten_rules_are_free() {
+    let well = Target::saying("well");
+    let mut with_rules = snapshot(&[well.address]);
+    let rules = &mut with_rules.load_balancers[0].listeners[0].rules;
+    for priority in (1..=13).rev() {
+        let condition = elba_core::protocol::Condition {
+            field: "path-pattern".into(),
+            values: vec![format!("/{priority}")],
+            ..Default::default()
+        };
+        rules.insert(0, rule(priority, vec![condition], forward(&[("tg", 1)])));
+    }
+    let node = Node::start(with_rules);
+    // the tenth, the twelfth, and the default one behind all thirteen
+    for path in ["/10", "/12", "/"] {
+        assert_eq!(node.get(path).status, 200);
+    }
+    assert_eq!(node.counted("RuleEvaluations", 5.0), 5.0);
+}
