@@ -192,3 +192,12 @@ def test_a_restart_at_any_moment_loses_nothing(elba: Harness) -> None:
     elba.advance(60)
     assert elba.zones() == [1, 1, 1]
     assert len(elba.provider.launches) == 3
+
+
+def test_a_desired_capacity_of_two_billion_is_launched_in_batches(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=2_000_000_000, DesiredCapacity=2_000_000_000)
+    elba.advance(3)
+    assert 25 <= len(elba.members()) <= 100
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", MaxSize=10, DesiredCapacity=10)
+    elba.advance(600)
+    assert len(elba.in_service()) == 10
