@@ -201,3 +201,10 @@ def test_a_desired_capacity_of_two_billion_is_launched_in_batches(elba: Harness)
     elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", MaxSize=10, DesiredCapacity=10)
     elba.advance(600)
     assert len(elba.in_service()) == 10
+
+
+def test_a_warm_pool_of_two_billion_is_filled_in_batches(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=2_000_000_000, DesiredCapacity=0)
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", MinSize=2_000_000_000)
+    elba.advance(3)
+    assert 25 <= len(elba.members()) <= 100

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from elba.autoscaling import activities, placement, sentences
-from elba.autoscaling.advance.launches import first_source, launch_one
+from elba.autoscaling.advance.launches import MOST_PER_TURN, NEXT_TURN_SECONDS, first_source, launch_one
 from elba.autoscaling.advance.lifecycle import (
     BACKOFF_FIRST_SECONDS,
     DEAD,
@@ -146,9 +146,13 @@ def keep_size(turn: Turn) -> None:
     if turn.capacity() < turn.target():
         # The group itself comes first.
         return
-    for _ in range(target - len(staying)):
+    for _ in range(min(MOST_PER_TURN, target - len(staying))):
         if not _launch(turn):
             return
+    if target - len(staying) > MOST_PER_TURN:
+        again = turn.now + NEXT_TURN_SECONDS
+        turn.change(launch_not_before=again)
+        turn.look_again_at(again)
 
 
 def _shrink(turn: Turn, staying: list[Member], target: int) -> None:
