@@ -66,9 +66,8 @@ def judge(certificate: bytes, private_key: bytes, chain: bytes, world_now: float
         raise validation_error("The certificate has expired.")
     if world_now < facts.not_before:
         raise validation_error("The certificate is not valid yet.")
-    if above and above[0] == leaf:
-        raise validation_error("The certificate chain must not contain the certificate itself.")
-    if broken_link([leaf, *above]) is not None:
+    # A chain may begin with the certificate itself; it is given back as it came.
+    if broken_link([leaf, *(above[1:] if above[:1] == [leaf] else above)]) is not None:
         raise validation_error("Could not validate the certificate with the certificate chain.")
     return Material(
         certificate=certificate_pem([leaf]),

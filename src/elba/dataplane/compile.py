@@ -90,9 +90,9 @@ def _certificate(view: View, listener: Listener, arn: str) -> protocol.Certifica
     found = find_certificate(view, listener.account, listener.region, arn)
     if found is None:  # never: one that is in use cannot be deleted
         return None
-    return protocol.Certificate(
-        arn=arn, chain=found.certificate + found.chain, private_key=found.private_key, names=found.facts.names
-    )
+    # A chain may repeat the certificate.
+    chain = found.certificate + found.chain.removeprefix(found.certificate)
+    return protocol.Certificate(arn=arn, chain=chain, private_key=found.private_key, names=found.facts.names)
 
 
 def _mutual_tls(view: View, listener: Listener) -> protocol.MutualTls | None:
