@@ -6,8 +6,10 @@ Source: Auto Scaling user guide, "Auto Scaling groups with multiple instance typ
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
+
+DEFAULT_SPOT_POOLS = 2
 
 
 def on_demand_units(capacity: int, base: int, percentage_above_base: int) -> int:
@@ -70,6 +72,43 @@ def rank_of(policy: Mapping[str, Any] | None, instance_type: str) -> int:
     return types.index(instance_type) if instance_type in types else len(types)
 
 
+def by_preference(
+    options: Sequence[Mapping[str, Any]],
+    wanted: Mapping[str, Any],
+    *,
+    spot: bool,
+    price: Callable[[str], float],
+    depth: Callable[[str], int],
+    there: Mapping[str, int],
+) -> list[Mapping[str, Any]]:
+    """Overrides (with an `instance_type`) in the order in which a launch in one zone tries them.
+
+    `wanted`: the InstancesDistribution. `price` in dollars per hour, by type, of the purchase option at hand; it counts
+    per unit where there are weights. `depth` of the type's Spot pool; `there`: spot members in the zone by type.
+    """
+
+    def per_unit(option: Mapping[str, Any]) -> float:
+        return price(option["instance_type"]) / int(option.get("weighted_capacity") or 1)
+
+    if not spot:
+        cheapest = wanted.get("on_demand_allocation_strategy") == "lowest-price"
+        return sorted(options, key=per_unit) if cheapest else list(options)
+    strategy = wanted.get("spot_allocation_strategy") or "lowest-price"
+    if strategy == "capacity-optimized":
+        return sorted(options, key=lambda o: -depth(o["instance_type"]))
+    if strategy == "capacity-optimized-prioritized":
+        # Capacity first: the order given counts among pools of about the same depth.
+        return sorted(options, key=lambda o: -(depth(o["instance_type"]) // 4))
+    if strategy == "price-capacity-optimized":
+        # The deeper half of the pools, the cheapest of them first.
+        deepest = sorted(options, key=lambda o: -depth(o["instance_type"]))
+        half = (len(deepest) + 1) // 2
+        return sorted(deepest[:half], key=per_unit) + sorted(deepest[half:], key=per_unit)
+    pools = sorted(options, key=per_unit)
+    count = wanted.get("spot_instance_pools") or DEFAULT_SPOT_POOLS
+    return sorted(pools[:count], key=lambda o: there.get(o["instance_type"], 0)) + pools[count:]
+
+
 class TypeInfo(Protocol):
     """What attribute-based selection looks at."""
 
@@ -99,7 +138,7 @@ def _matches_any(name: str, patterns: Sequence[str]) -> bool:
 def matching_types(
     requirements: Mapping[str, Any], types: Iterable[TypeInfo], architecture: str = "x86_64"
 ) -> list[str]:
-    """Names of the types that meet InstanceRequirements, smallest first (Elba has no prices)."""
+    """Names of the types that meet InstanceRequirements, smallest first."""
     found = []
     for type_ in types:
         if type_.architecture != architecture:

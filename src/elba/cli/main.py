@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from elba import __version__
-from elba.cli import ca, demo, doctor, down, env, explain, logs, status, stress, up
+from elba.cli import ca, demo, doctor, down, env, explain, fault, logs, status, stress, up
 from elba.config import Home, default_data_directory
 from elba.errors import UserError
 
@@ -37,6 +37,7 @@ for command in (
     ca.command,
     status.command,
     explain.command,
+    fault.command,
     doctor.command,
     demo.command,
     stress.command,

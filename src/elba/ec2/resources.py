@@ -474,6 +474,7 @@ class Instance(Resource, frozen=True, kw_only=True):
     spot_interruption_behavior: str = ""
     """terminate, stop or hibernate; "" for On-Demand."""
     spot_instance_type: str = ""
+    spot_max_price: str = ""
     """one-time or persistent; "" for On-Demand."""
     spot_request_cancelled: bool = False
     cpu_credits: str = ""

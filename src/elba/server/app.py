@@ -15,6 +15,8 @@ from elba.server.admin import Admin
 from elba.server.authenticate import authenticate
 from elba.server.dispatch import find_operation, first_use, invoke, parse, prepare
 from elba.server.exchange import Exchange, Runtime
+from elba.server.faults import PATH as FAULTS
+from elba.server.faults import FaultGate
 from elba.server.functions import PREFIX as FUNCTIONS
 from elba.server.functions import FunctionGate
 from elba.server.identify import identify
@@ -50,6 +52,7 @@ class App:
         self.runtime = runtime
         self.admin = Admin(runtime)
         self.functions = FunctionGate(runtime)
+        self.faults = FaultGate(runtime)
         self.mounts = dict(mounts or {})
 
     async def prepare(self, account: str, region: str) -> None:
@@ -60,6 +63,8 @@ class App:
         """The answer to one request. Raises nothing but cancellation."""
         if request.path.startswith(FUNCTIONS) and not self.admin.is_foreign(request):
             return await self.functions.answer(request)
+        if request.path == FAULTS and not self.admin.is_foreign(request):
+            return await self.faults.answer(request)
         admin = self.admin.answer(request)
         if admin is not None:
             return admin

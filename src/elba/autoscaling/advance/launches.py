@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from elba.autoscaling.lookup import counted, suspended, units
 from elba.autoscaling.resources import Group, LaunchConfiguration, Member
 from elba.ec2 import commands as ec2
 from elba.ec2.instance_types import TYPES
+from elba.ec2.prices import on_demand_price, spot_depth, spot_price
 from elba.ec2.resources import Subnet
 from elba.elbv2.resources import TargetGroup
 from elba.errors import ApiError
@@ -23,7 +25,8 @@ MOST_PER_TURN = 25
 NEXT_TURN_SECONDS = 1.0
 """A large group is launched in batches, so that a desired capacity of a billion holds nobody up."""
 ZONE_RETRY_SECONDS = 300.0
-CAPACITY_CODES = ("InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet")
+CAPACITY_CODES = ("InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet", "SpotMaxPriceTooLow")
+"""Of one pool or zone only: the next is tried."""
 
 
 def fill(turn: Turn) -> None:
@@ -101,6 +104,7 @@ def _launch(turn: Turn, cause: str, kind: str) -> Member | None:
         # No zone has capacity: begin again with all of them once the pause is over.
         avoided = []
     error: ApiError | None = None
+    spot = False
     while (zone := _zone(turn, group, avoided)) is not None:
         for source, spot in _sources(turn, group, zone):
             if isinstance(source, ApiError):
@@ -117,7 +121,8 @@ def _launch(turn: Turn, cause: str, kind: str) -> Member | None:
             break
         turn.change(zone_failures={**turn.group.zone_failures, zone: turn.now + ZONE_RETRY_SECONDS})
         avoided.append(zone)
-    _failed(turn, cause, f"{_sentence(error, zone)} Launching EC2 instance failed.")
+    fleet = bool(group.mixed_instances_policy) and not group.launch_override
+    _failed(turn, cause, f"{_sentence(error, fleet, spot)} Launching EC2 instance failed.")
     return None
 
 
@@ -126,16 +131,21 @@ def _zone(turn: Turn, group: Group, avoided: list[str]) -> str | None:
     return placement.next_zone(placement.zone_units(group.availability_zones, placed), avoided)
 
 
-def _sentence(error: ApiError | None, zone: str | None) -> str:
-    if error is None or error.code in CAPACITY_CODES:
-        return (
-            "We currently do not have sufficient capacity in the Availability Zone you requested "
-            f"({zone or 'any of the group'})."
-        )
+def _sentence(error: ApiError | None, fleet: bool, spot: bool) -> str:
+    """Why, in the words of the activity. `fleet`: the group has a mixed instances policy."""
+    if error is None:
+        return "We currently do not have sufficient capacity in the Availability Zones of the group."
     if "iamInstanceProfile" in error.message or "InstanceProfile" in error.code:
         return "Invalid IAM Instance Profile name."
-    message = error.message.rstrip(".")
-    return f"{message}."
+    message = f"{error.message.rstrip('.')}."
+    if not fleet or error.code not in CAPACITY_CODES:
+        return message
+    if spot and error.code == "InsufficientInstanceCapacity":
+        return (
+            "Could not launch Spot Instances. UnfulfillableCapacity - Unable to fulfill capacity due to your request "
+            "configuration. Please adjust your request and try again."
+        )
+    return f"Could not launch {'Spot' if spot else 'On-Demand'} Instances. {error.code} - {message}"
 
 
 def _missing_target_group(turn: Turn, group: Group) -> str:
@@ -198,12 +208,16 @@ def _mixed_sources(turn: Turn, policy: Mapping[str, Any], zone: str) -> Iterator
             options += [{**override, "instance_type": n} for n in names]
         else:
             options.append(override)
-    wanted = policy.get("instances_distribution") or {}
-    if spot and wanted.get("spot_allocation_strategy", "lowest-price") == "lowest-price":
-        # Spread over so many pools; a pool is a type in this zone.
-        pools = options[: wanted.get("spot_instance_pools") or 2]
-        in_zone = [m.instance_type for m in members if m.spot and m.availability_zone == zone]
-        options = sorted(pools, key=lambda o: in_zone.count(o.get("instance_type") or "")) + options[len(pools) :]
+    if all(o.get("instance_type") in TYPES for o in options):
+        wanted = policy.get("instances_distribution") or {}
+        options = mixed.by_preference(
+            options,
+            wanted,
+            spot=spot,
+            price=lambda t: spot_price(t, zone) if spot else on_demand_price(TYPES[t]),
+            depth=lambda t: spot_depth(t, zone),
+            there=Counter(m.instance_type for m in members if m.spot and m.availability_zone == zone),
+        )
     for override in options:
         yield launch_source.from_template(turn.tx, turn.call, specification, override), spot
 
@@ -242,7 +256,10 @@ def launch_one(turn: Turn, source: Source, spot: bool, subnet: Subnet, state: st
     if tags:
         request["tag_specifications"] = [{"resource_type": "instance", "tags": tags}]
     if spot and "instance_market_options" not in request:
-        request["instance_market_options"] = {"market_type": "spot"}
+        policy = (group.launch_override or {}).get("mixed_instances_policy") or group.mixed_instances_policy or {}
+        most = (policy.get("instances_distribution") or {}).get("spot_max_price")
+        options = {"spot_options": {"max_price": most}} if most else {}
+        request["instance_market_options"] = {"market_type": "spot", **options}
     if group.placement_group:
         request["placement"] = {**request.get("placement", {}), "group_name": group.placement_group}
     instance = ec2.launch(

@@ -28,6 +28,7 @@ from elba.autoscaling.group_metrics import pool_target
 from elba.autoscaling.lookup import suspended
 from elba.autoscaling.resources import LifecycleAction, Member, WarmPool
 from elba.ec2 import commands as ec2
+from elba.ec2.commands.capacity import has_capacity
 from elba.ec2.resources import Subnet
 from elba.errors import ApiError
 
@@ -106,6 +107,11 @@ def _prepare(turn: Turn, member: Member, pool: WarmPool) -> None:
 def _start_again(turn: Turn, member: Member) -> None:
     """Start a stopped member, but not at once after a start for which there was no capacity: it would fail at once."""
     instance = turn.instance(member)
+    if instance is not None and not has_capacity(
+        turn.tx, member.region, member.availability_zone, member.instance_type
+    ):
+        turn.look_again_at(turn.now + BACKOFF_FIRST_SECONDS)
+        return
     if instance is not None and instance.state_reason_code == "Server.InsufficientInstanceCapacity":
         again = instance.state_transition_time + BACKOFF_FIRST_SECONDS
         if turn.now < again:
@@ -210,7 +216,15 @@ def take(turn: Turn, cause: str, zone: str | None, kind: str) -> Member | None:
 
     Rebalancing takes none from another zone: that would undo what it is for.
     """
-    ready = [m for m in turn.warm() if m.lifecycle_state in SETTLED and turn.state_of(m) in ("running", "stopped")]
+    ready = [
+        m
+        for m in turn.warm()
+        if m.lifecycle_state in SETTLED
+        and (
+            turn.state_of(m) == "running"
+            or (turn.state_of(m) == "stopped" and has_capacity(turn.tx, m.region, m.availability_zone, m.instance_type))
+        )
+    ]
     in_zone = [m for m in ready if m.availability_zone == zone]
     usable = in_zone or ([] if kind == "surge" else ready)
     if not usable:

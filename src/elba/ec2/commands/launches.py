@@ -6,7 +6,7 @@ whole or has not happened. Source: EC2 API reference, "RunInstances"; ec2-iam sp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ from elba.call import Answer, Call, Request
 from elba.ec2 import zones
 from elba.ec2.addresses import allocate_interface, available_address_count
 from elba.ec2.commands.block_devices import BlockDevice, block_devices
+from elba.ec2.commands.capacity import check_capacity, full_zones
 from elba.ec2.commands.launch_templates import merge_launch_template, resolve_launch_template
 from elba.ec2.defaults import default_security_group, default_vpc, ensure_defaults
 from elba.ec2.faults import invalid, missing, require
 from elba.ec2.idempotency import once
 from elba.ec2.images import ImageInfo, public_parameters, require_image
 from elba.ec2.instance_types import InstanceType, find_type
+from elba.ec2.prices import spot_price
 from elba.ec2.profiles import resolve_profile
 from elba.ec2.queries.instances import render_reservation
 from elba.ec2.resources import (
@@ -145,6 +147,9 @@ def _check(view: View, call: Call, request: Request) -> _Launch:
             "InvalidParameterCombination",
             "Private IP addresses and existing network interfaces can only be used to launch a single instance.",
         )
+    spot = settings.get("lifecycle") == "spot"
+    check_capacity(view, call.region, interfaces[0].subnet.availability_zone, type_.name, spot=spot)
+    _check_max_price(settings, type_, interfaces[0].subnet.availability_zone)
     free = min(available_address_count(view, one.subnet) for one in interfaces)
     if not any(one.existing for one in interfaces):
         if free < least * len(interfaces):
@@ -296,7 +301,27 @@ def _market(call: Call, request: Request) -> dict[str, Any]:
         "spot_instance_request_id": f"sir-{call.ids.hex(8)}",
         "spot_interruption_behavior": behavior,
         "spot_instance_type": type_,
+        "spot_max_price": str(spot.get("max_price") or ""),
     }
+
+
+def _check_max_price(settings: Mapping[str, Any], type_: InstanceType, zone: str) -> None:
+    """Raises: ApiError SpotMaxPriceTooLow, InvalidParameterValue."""
+    given = settings.get("spot_max_price")
+    if not given:
+        return
+    try:
+        most = float(given)
+    except ValueError:
+        most = 0.0
+    if not 0 < most < float("inf"):
+        raise ApiError("InvalidParameterValue", f"'{given}' is not a valid Spot Instance price")
+    if most < (needed := spot_price(type_.name, zone)):
+        raise ApiError(
+            "SpotMaxPriceTooLow",
+            f"Your Spot request price of {given} is lower than the minimum required Spot request fulfillment price of "
+            f"{needed:g}.",
+        )
 
 
 def _placement(view: View, call: Call, placement: Mapping[str, Any]) -> dict[str, Any]:
@@ -336,7 +361,8 @@ def _interfaces(view: View, call: Call, request: Request, most: int) -> list[_In
     zone = (request.get("placement") or {}).get("availability_zone")
     given = request.get("network_interfaces")
     if not given:
-        subnet = _subnet(view, call, request.get("subnet_id"), zone)
+        full = full_zones(view, call.region, request.get("instance_type") or DEFAULT_TYPE)
+        subnet = _subnet(view, call, request.get("subnet_id"), zone, full)
         groups = _groups(view, call, request, subnet)
         return [
             _Interface(
@@ -412,8 +438,9 @@ def _wanted_interface(view: View, call: Call, spec: Mapping[str, Any], zone: str
     )
 
 
-def _subnet(view: View, call: Call, subnet_id: str | None, zone: str | None) -> Subnet:
-    """The subnet to launch in: the one named, else a default one (the emptiest, or the one in `zone`)."""
+def _subnet(view: View, call: Call, subnet_id: str | None, zone: str | None, full: Container[str] = ()) -> Subnet:
+    """The subnet to launch in: the one named, else a default one (the one in `zone`, or the emptiest outside the zones
+    that are `full`)."""
     if subnet_id:
         subnet = require(view, call, Subnet, subnet_id)
         if zone and zone != subnet.availability_zone:
@@ -439,7 +466,8 @@ def _subnet(view: View, call: Call, subnet_id: str | None, zone: str | None) -> 
             "MissingInput",
             f"No subnets found for the default VPC '{vpc.id}'{where}. Please specify a subnet.",
         )
-    return max(subnets, key=lambda s: available_address_count(view, s))
+    with_room = [s for s in subnets if s.availability_zone not in full]
+    return max(with_room or subnets, key=lambda s: available_address_count(view, s))
 
 
 def _groups(view: View, call: Call, request: Request, subnet: Subnet) -> list[str]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
 from elba.ec2.addresses import release_interface
+from elba.ec2.commands.capacity import has_capacity
 from elba.ec2.faults import missing, require_all
 from elba.ec2.queries.instances import render_state
 from elba.ec2.resources import Instance, NetworkInterface, Volume
@@ -145,6 +146,11 @@ def stop(
 
 
 def start_instances(tx: Transaction, call: Call, request: Request) -> Answer:
+    for instance in require_all(tx, call, Instance, _ids(request)):
+        if instance.state == "stopped" and not has_capacity(
+            tx, call.region, instance.availability_zone, instance.instance_type
+        ):
+            raise ApiError("InsufficientInstanceCapacity", "Insufficient capacity.")
     return start(tx, call, _ids(request))
 
 

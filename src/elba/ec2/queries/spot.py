@@ -1,4 +1,4 @@
-"""Spot Instance requests, which are part of their instances here, and the one price.
+"""Spot Instance requests, which are part of their instances here, and the price of each pool.
 
 Source: EC2 API reference, "SpotInstanceRequest".
 """
@@ -11,6 +11,7 @@ from elba.call import Answer, Call, Request
 from elba.ec2 import zones
 from elba.ec2.filters import Fields, page, select
 from elba.ec2.instance_types import TYPES, InstanceType
+from elba.ec2.prices import on_demand_price, spot_price
 from elba.ec2.resources import Instance
 from elba.errors import ApiError
 from elba.store.interface import View
@@ -72,7 +73,7 @@ def describe_spot_instance_requests(view: View, call: Call, request: Request) ->
                 "type": i.spot_instance_type,
                 "instance_interruption_behavior": i.spot_interruption_behavior,
                 "product_description": _PRODUCT,
-                "spot_price": _price(TYPES[i.instance_type]),
+                "spot_price": _maximum(i),
                 "create_time": i.launch_time,
                 "launched_availability_zone": i.availability_zone,
                 "launch_specification": {
@@ -88,9 +89,13 @@ def describe_spot_instance_requests(view: View, call: Call, request: Request) ->
     }
 
 
-def _price(type_: InstanceType) -> str:
-    """A fixed one, by size: nobody is charged."""
-    return f"{0.01 * type_.vcpus + 0.001 * type_.memory_mib / 1024:.6f}"
+def _maximum(instance: Instance) -> str:
+    """The request's price: the most it pays, which is the On-Demand price unless it named another."""
+    return instance.spot_max_price or f"{on_demand_price(TYPES[instance.instance_type]):.6f}"
+
+
+def _price(type_: InstanceType, zone: str) -> str:
+    return f"{spot_price(type_.name, zone):.6f}"
 
 
 def describe_spot_price_history(view: View, call: Call, request: Request) -> Answer:
@@ -106,7 +111,7 @@ def describe_spot_price_history(view: View, call: Call, request: Request) -> Ans
         "availability-zone": lambda p: p[1],
         "instance-type": lambda p: p[0].name,
         "product-description": lambda p: [_PRODUCT, f"{_PRODUCT} (Amazon VPC)"],
-        "spot-price": lambda p: _price(p[0]),
+        "spot-price": lambda p: _price(*p),
         "timestamp": lambda p: None,
     }
     part, token = page(select(prices, request.get("filters"), fields), request, least=1)
@@ -117,7 +122,7 @@ def describe_spot_price_history(view: View, call: Call, request: Request) -> Ans
                 "availability_zone": z,
                 "availability_zone_id": zones.zone_id(z),
                 "product_description": _PRODUCT,
-                "spot_price": _price(type_),
+                "spot_price": _price(type_, z),
                 "timestamp": call.now,
             }
             for type_, z in part
