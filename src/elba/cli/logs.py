@@ -40,8 +40,12 @@ def tail(path: Path, lines: int) -> list[str]:
     with path.open("rb") as file:
         end = file.seek(0, 2)
         size = min(end, max(4096, lines * 400))
-        file.seek(end - size)
-        return file.read().decode(errors="replace").splitlines()[-lines:]
+        while True:
+            file.seek(end - size)
+            found = file.read(size)
+            if size == end or found.count(b"\n") > lines:  # the first of them is whole
+                return found.decode(errors="replace").splitlines()[-lines:]
+            size = min(end, 2 * size)
 
 
 class Follower:

@@ -52,3 +52,10 @@ def test_following_survives_rotation_and_half_lines(tmp_path: Path) -> None:
     write(tmp_path, "us-east-1a", "web.1", "three")
     assert follower.lines() == ["two", "three"]
     follower.close()
+
+
+def test_long_lines_come_whole(tmp_path: Path) -> None:
+    text = golden("forward")["line"].replace("GET ", "GET /" + "long/" * 500)
+    write(tmp_path, "us-east-1a", "web.1", *[text] * 40)
+    result = CliRunner().invoke(command, ["--lb", "web", "--json", "-n", "20"], obj=Home(tmp_path))
+    assert [json.loads(line)["elb_status_code"] for line in result.output.splitlines()] == [200] * 20
