@@ -9,7 +9,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
-from elba.ec2.commands.launches import check_groups, metadata_settings
+from elba.ec2.commands.launch_interfaces import check_groups
+from elba.ec2.commands.launch_settings import metadata_settings
 from elba.ec2.faults import invalid, missing, require, require_all
 from elba.ec2.instance_types import find_type
 from elba.ec2.queries.instances import render_metadata_options, volumes_of

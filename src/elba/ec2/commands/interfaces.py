@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
 from elba.ec2.addresses import allocate_interface, free_address, release_interface, take_address
-from elba.ec2.commands.launches import check_groups
+from elba.ec2.commands.launch_interfaces import check_groups
 from elba.ec2.faults import missing, require
 from elba.ec2.idempotency import once
 from elba.ec2.queries.interfaces import render_interface

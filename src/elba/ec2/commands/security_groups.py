@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from elba.call import Answer, Call, Request
 from elba.ec2.addresses import groups_in_use
-from elba.ec2.commands.launches import group_named
+from elba.ec2.commands.launch_interfaces import group_named
 from elba.ec2.defaults import allow_all_egress, default_vpc
 from elba.ec2.faults import invalid, missing, require
 from elba.ec2.queries.security_groups import group_arn, render_rule
