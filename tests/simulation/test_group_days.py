@@ -3,7 +3,8 @@
 A group-day is 24 virtual hours of one group. How busy it is: from midnight on, six bursts of one to four events
 each, three hours apart on average, seconds to minutes apart within a burst: resizes, policies run by alarms, schedules,
 hooks, warm pools, refreshes, protection, standby and every other call of the API; instances that never boot, die or
-are called unhealthy, zones without capacity or lost altogether, a control plane killed at that moment. Then the faults
+are called unhealthy, zones without capacity or lost altogether (and, as `elba fault` does it, refused to the caller: by
+type and zone), Spot notices, a control plane killed at that moment. Then the faults
 end, and after three quiet hours the group must have come right. Between bursts it idles: that is most of a day, as it
 is for real groups, and is why a day takes a fraction of a second. Alarms and load balancers are played by the
 harness (`tests/simulation/test_closed_loop.py` has the whole loop with metrics). What the provider does not announce is
@@ -19,6 +20,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -26,6 +28,7 @@ from botocore.exceptions import ClientError
 from elba.autoscaling.resources import LifecycleAction
 from elba.compute.interface import InstanceSpec
 from elba.ec2 import reconcilers as ec2_reconcilers
+from elba.ec2.commands.faults import inject
 from elba.errors import ApiError
 from elba.testing.world import seed_from_environment
 from tests.property.test_autoscaling_convergence import Chaos, assert_converged
@@ -94,7 +97,7 @@ class Days(Chaos):
             *[self.terminate, self.mark, self.protect, self.standby, self.back, self.detach, self.suspend, self.resume],
             *[self.move, self.hook, self.unhook, self.answer, self.beat, self.sicken, self.hang, self.crowd],
             *[self.restart, self.restart, self.attach, self.schedule, self.nightly, self.pool, self.drain_pool],
-            *[self.refresh, self.cancel, self.maintain],
+            *[self.refresh, self.cancel, self.maintain, self.shorten, self.fail_zone, self.mend, self.notify],
         ]
 
     def alarm_out(self) -> None:
@@ -114,6 +117,26 @@ class Days(Chaos):
                 self.elba.provider.die(spec.instance_id)
 
         self.elba.loop.run(die())
+
+    def inject(self, **asked: Any) -> None:
+        self.elba.write(lambda tx: inject(tx, self.elba.call(), asked))
+
+    def shorten(self) -> None:
+        zone, type_ = REGION + self.chance.choice("abc"), self.chance.choice(["t3.micro", "t3.small", "t3.large", ""])
+        self.inject(fault="capacity", zone=zone, instance_type=type_)
+
+    def fail_zone(self) -> None:
+        self.inject(fault="zone", zone=REGION + self.chance.choice("abc"))
+
+    def mend(self) -> None:
+        self.inject(fault="all", clear=True)
+
+    def notify(self) -> None:
+        """A Spot Instance is to be interrupted, or at risk; the group may want it replaced before that."""
+        self.elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", CapacityRebalance=self.chance.random() < 0.5)
+        spot = [i.id for i in self.elba.instances() if i.lifecycle == "spot" and i.state == "running"]
+        if spot:
+            self.inject(fault=self.chance.choice(["interrupt", "rebalance"]), instance_ids=[self.chance.choice(spot)])
 
     def nightly(self) -> None:
         self.elba.asg.put_scheduled_update_group_action(
@@ -152,6 +175,7 @@ class Days(Chaos):
             for _ in range(self.chance.randint(1, 4)):
                 self.happen()
         self.elba.advance(max(0.0, began + BUSY_SECONDS - self.elba.now))
+        self.mend()
         self.calm()
         self.elba.advance(QUIET_SECONDS)
         assert self.wrong == []
