@@ -184,3 +184,32 @@ def test_unknown_target_groups_are_refused(elba: Harness) -> None:
     many = [f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/n{i}/0123456789abcdef" for i in range(11)]
     _, message = elba.refused("attach_load_balancer_target_groups", AutoScalingGroupName="g", TargetGroupARNs=many)
     assert message == "Trying to update too many Load Balancers/Target Groups at once. The limit is 10"
+
+
+def test_a_way_of_detaching_takes_off_what_is_of_its_kind(elba: Harness) -> None:
+    arn = elba.target_group()
+    elba.create(TargetGroupARNs=[arn])
+    code, message = elba.refused("detach_load_balancers", AutoScalingGroupName="g", LoadBalancerNames=[arn])
+    assert (code, message) == (
+        "ValidationError",
+        f"Trying to remove Load Balancers that are not part of the group: {arn}",
+    )
+    assert elba.described()["TargetGroupARNs"] == [arn]
+    elba.asg.detach_traffic_sources(AutoScalingGroupName="g", TrafficSources=[{"Identifier": arn}])
+    elba.advance(1)
+    assert "TargetGroupARNs" not in elba.described() or elba.described()["TargetGroupARNs"] == []
+
+
+def test_unknown_classic_load_balancers_are_refused_in_every_way(elba: Harness) -> None:
+    elba.create()
+    told = ("ValidationError", "Provided Load Balancers may not be valid. Please ensure they exist and try again.")
+    assert elba.refused("attach_load_balancers", AutoScalingGroupName="g", LoadBalancerNames=["old"]) == told
+    for source in ({"Identifier": "old"}, {"Identifier": "old", "Type": "elb"}):
+        assert elba.refused("attach_traffic_sources", AutoScalingGroupName="g", TrafficSources=[source]) == told
+    code, _ = elba.refused(
+        "attach_traffic_sources", AutoScalingGroupName="g", TrafficSources=[{"Identifier": "old", "Type": "tcp"}]
+    )
+    assert code == "ValidationError"
+    eleven = [str(n) for n in range(11)]
+    code, message = elba.refused("attach_load_balancers", AutoScalingGroupName="g", LoadBalancerNames=eleven)
+    assert message == "Trying to update too many Load Balancers/Target Groups at once. The limit is 10"

@@ -92,9 +92,18 @@ def refuse_during_refresh(view: View, group: Group) -> None:
         )
 
 
+TYPES_OF = {
+    "Load Balancers": ("elb",),
+    "Target Groups": ("elbv2",),
+    "Traffic Sources": ("elb", "elbv2", "vpc-lattice"),
+}
+"""What each way of detaching takes off."""
+
+
 def _detach(tx: Transaction, group: Group, identifiers: Iterable[str], kind: str) -> None:
     gone = set(identifiers)
-    known = {a.identifier for a in group.attachments}
+    types = TYPES_OF[kind]
+    known = {a.identifier for a in group.attachments if a.type in types}
     if unknown := sorted(gone - known):
         raise faults.validation(f"Trying to remove {kind} that are not part of the group: {unknown[0]}")
     tx.put(
