@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `clock_origin`: world time at which its clock equalled the world's (0 = not started yet).
     `regions`: the first is the default one; unless `only_regions`, every other region of AWS is served as well.
     `sns_endpoints`: "loopback": SNS contacts web endpoints on this machine only; "any": on all.
+    `identity_ca`: a PEM file: whose certificates identity providers may have, besides the system's authorities'.
     `metric_streams`: NAME=URL: where the records of the Firehose delivery stream NAME (or its ARN, or `*`: all) go.
     `s3_endpoint`: URL of an S3 endpoint where log files go besides the local buckets; "" = none.
     `auth`: "verify" checks signatures against known keys, "open" takes any key.
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     clock_origin: float = 0.0
     sns_endpoints: str = "loopback"
+    identity_ca: str = ""
     metric_streams: tuple[str, ...] = ()
     s3_endpoint: str = ""
 

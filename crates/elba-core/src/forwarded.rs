@@ -15,6 +15,12 @@ const MAX_FIELDS_WITH_TRACE: usize = 7 * 1024;
 /// As the two fields on TLS are called where no attribute says otherwise.
 pub const TLS_FIELDS: [&str; 2] = ["x-amzn-tls-version", "x-amzn-tls-cipher-suite"];
 
+const IDENTITY_FIELDS: [&[u8]; 3] = [
+    b"x-amzn-oidc-accesstoken",
+    b"x-amzn-oidc-identity",
+    b"x-amzn-oidc-data",
+];
+
 /// routing.http.xff_header_processing.mode
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum XffMode {
@@ -89,6 +95,8 @@ pub struct RequestContext<'a> {
     pub trace: TraceSeed,
     /// length of the whole head as received
     pub head_bytes: usize,
+    /// whole lines that say who the user is; the client's own fields of these names go. None = nobody is asked
+    pub identity: Option<&'a [u8]>,
 }
 
 /// Time and chance of a trace id.
@@ -147,6 +155,7 @@ pub fn push_request_head(out: &mut Vec<u8>, buffer: &[u8], head: &RequestHead, c
             push_field(out, name.as_bytes(), value.as_bytes());
         }
     }
+    out.extend_from_slice(context.identity.unwrap_or_default());
     push_kept(out, buffer, &head.fields, |field| {
         keeps_request_field(buffer, head, field, context)
     });
@@ -324,7 +333,12 @@ fn keeps_request_field(buffer: &[u8], head: &RequestHead, field: &Field, context
                         .client_certificate
                         .is_some_and(|(names, _)| names.iter().any(|ours| is(ours)))
             };
+            let is_identity = || {
+                let name = field.name.of(buffer);
+                IDENTITY_FIELDS.iter().any(|ours| name.eq_ignore_ascii_case(ours))
+            };
             let dropped = field.unsafe_to_pass
+                || (context.identity.is_some() && is_identity())
                 || (field.invalid_name && context.drop_invalid_names)
                 || ((context.tls_headers || context.client_certificate.is_some()) && is_ours());
             if dropped || !head.options.names_fields {
@@ -479,6 +493,7 @@ mod tests {
                 random: 0x556d_8b0c_50dc_66f0_511b_f520,
             },
             head_bytes: 100,
+            identity: None,
         }
     }
 

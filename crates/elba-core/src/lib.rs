@@ -10,6 +10,7 @@ pub mod delta;
 pub mod desync;
 pub mod dns;
 pub mod forwarded;
+pub mod guard;
 pub mod health;
 pub mod http1;
 pub mod pages;

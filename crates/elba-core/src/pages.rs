@@ -79,6 +79,8 @@ pub struct Answer<'a> {
     /// `Server: awselb/2.0` (routing.http.response.server.enabled)
     pub server: bool,
     pub extra: &'a [(String, String, String)],
+    /// whole Set-Cookie lines
+    pub cookies: &'a [u8],
 }
 
 impl Answer<'_> {
@@ -152,6 +154,7 @@ impl Answer<'_> {
             out.extend_from_slice(value.as_bytes());
             out.extend_from_slice(b"\r\n");
         }
+        out.extend_from_slice(self.cookies);
         out.extend_from_slice(b"\r\n");
         if has_body && !self.to_head {
             out.extend_from_slice(body);
@@ -194,6 +197,7 @@ mod tests {
             to_head,
             server: true,
             extra: &[],
+            cookies: &[],
         }
     }
 

@@ -473,6 +473,14 @@ pub struct CookieKey {
     pub secret: String,
 }
 
+/// Signs what the load balancer says of users to targets. `private_key`: P-256, PKCS #8, base64.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(default)]
+pub struct IdentityKey {
+    pub id: String,
+    pub private_key: String,
+}
+
 /// `addresses`: one per enabled zone; the node binds its own zone's. `attributes`: AWS's keys and values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -489,6 +497,9 @@ pub struct LoadBalancer {
     pub listeners: Vec<Listener>,
     pub attributes: BTreeMap<String, String>,
     pub cookie_keys: Vec<CookieKey>,
+    pub identity_key: Option<IdentityKey>,
+    /// PEM: authorities that identity providers may have their certificates from, beside the system's
+    pub trusted_roots: String,
 }
 
 impl Default for LoadBalancer {
@@ -504,6 +515,8 @@ impl Default for LoadBalancer {
             listeners: Default::default(),
             attributes: Default::default(),
             cookie_keys: Default::default(),
+            identity_key: None,
+            trusted_roots: String::new(),
         }
     }
 }

@@ -62,19 +62,47 @@ impl CookieKeys {
 
     /// The cookie's value, or None without a key. `nonce` is random and never used again.
     pub fn seal(&self, scope: &str, cookie: &str, memory: &Memory, nonce: [u8; NONCE_LEN]) -> Option<String> {
-        let key = self.keys.first()?;
-        let mut content = Vec::with_capacity(16 + memory.target.len() + NONCE_LEN + AES_256_GCM.tag_len());
+        let mut content = Vec::with_capacity(16 + memory.target.len());
         content.extend_from_slice(&memory.issued_seconds.to_be_bytes());
         content.extend_from_slice(&memory.group.to_be_bytes());
         content.extend_from_slice(memory.target.as_bytes());
-        key.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(bound_to(scope, cookie)),
-            &mut content,
-        )
-        .ok()?;
-        content.splice(0..0, nonce);
-        Some(STANDARD.encode(content))
+        Some(STANDARD.encode(self.seal_bytes(scope, cookie, &content, nonce)?))
+    }
+
+    /// Nonce and ciphertext of any content, bound to scope and name; None without a key. `nonce` as for `seal`.
+    pub fn seal_bytes(
+        &self,
+        scope: &str,
+        name: &str,
+        content: &[u8],
+        nonce: [u8; NONCE_LEN],
+    ) -> Option<Vec<u8>> {
+        let key = self.keys.first()?;
+        let mut sealed = Vec::with_capacity(NONCE_LEN + content.len() + AES_256_GCM.tag_len());
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(content);
+        let tag = key
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(bound_to(scope, name)),
+                &mut sealed[NONCE_LEN..],
+            )
+            .ok()?;
+        sealed.extend_from_slice(tag.as_ref());
+        Some(sealed)
+    }
+
+    /// What `seal_bytes` sealed for the same scope and name with one of the keys.
+    pub fn open_bytes(&self, scope: &str, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_LEN>()?;
+        self.keys.iter().find_map(|key| {
+            let mut content = sealed.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let opened = key
+                .open_in_place(nonce, Aad::from(bound_to(scope, name)), &mut content)
+                .ok()?;
+            Some(opened.to_vec())
+        })
     }
 
     /// What a value remembers; None if it was not sealed by one of the keys for this load balancer and cookie.
@@ -82,21 +110,13 @@ impl CookieKeys {
         if value.len() > MAX_VALUE {
             return None;
         }
-        let bytes = STANDARD.decode(value).ok()?;
-        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>()?;
-        self.keys.iter().find_map(|key| {
-            let mut content = sealed.to_vec();
-            let nonce = Nonce::assume_unique_for_key(*nonce);
-            let opened = key
-                .open_in_place(nonce, Aad::from(bound_to(scope, cookie)), &mut content)
-                .ok()?;
-            let (issued, rest) = opened.split_first_chunk::<8>()?;
-            let (group, target) = rest.split_first_chunk::<8>()?;
-            Some(Memory {
-                issued_seconds: u64::from_be_bytes(*issued),
-                group: u64::from_be_bytes(*group),
-                target: String::from_utf8(target.to_vec()).ok()?,
-            })
+        let opened = self.open_bytes(scope, cookie, &STANDARD.decode(value).ok()?)?;
+        let (issued, rest) = opened.split_first_chunk::<8>()?;
+        let (group, target) = rest.split_first_chunk::<8>()?;
+        Some(Memory {
+            issued_seconds: u64::from_be_bytes(*issued),
+            group: u64::from_be_bytes(*group),
+            target: String::from_utf8(target.to_vec()).ok()?,
         })
     }
 }

@@ -2,6 +2,7 @@
 //! file, which goes into its bucket's folder every five clock minutes, and an uncompressed tail of bounded size for
 //! those who watch. The workers never wait for it: what does not fit into its queue is dropped and counted.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -476,6 +477,11 @@ fn format_record(
         (true, false) => "h2",
         (false, _) => kind,
     };
+    let actions = match (record.guard, record.actions) {
+        ("", actions) => Cow::Borrowed(actions),
+        (guard, "") => Cow::Borrowed(guard),
+        (guard, actions) => Cow::Owned(format!("{guard},{actions}")),
+    };
     let line = Line {
         kind,
         time: at(record.ended),
@@ -510,7 +516,7 @@ fn format_record(
         domain_name: record.domain.of(text),
         certificate_arn: record.certificate.of(text),
         rule_priority: record.priority,
-        actions: record.actions,
+        actions: &actions,
         redirect_url: record.redirect.of(text),
         error_reason: record.error_reason,
         classification: record.classification.reason(),

@@ -14,6 +14,7 @@ pub mod dns;
 pub mod handover;
 pub mod health;
 pub mod http2;
+pub mod idp;
 pub mod instance;
 pub mod link;
 pub mod log;

@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 import time
+from pathlib import Path
 
 import click
 import msgspec
@@ -109,8 +110,11 @@ def settings_for(home: Home, changes: dict[str, object]) -> Settings:
                 "and may not go back",
                 "Keep --time-scale, or start afresh: `elba down --purge`.",
             )
-    if given.get("s3_endpoint") == "none":
-        given["s3_endpoint"] = ""
+    for name in ("s3_endpoint", "identity_ca"):
+        if given.get(name) == "none":
+            given[name] = ""
+    if given.get("identity_ca"):
+        given["identity_ca"] = str(Path(str(given["identity_ca"])).resolve())
     base = kept or Settings(clock_origin=time.time())
     try:
         return msgspec.structs.replace(base, **given)
@@ -176,6 +180,12 @@ def _destinations(
     metavar="URL",
     help="An S3 endpoint where log files of load balancers go besides the local buckets; `none` forgets it. "
     "Credentials: ELBA_S3_ACCESS_KEY_ID and ELBA_S3_SECRET_ACCESS_KEY, else those that AWS's tools would take.",
+)
+@click.option(
+    "--identity-ca",
+    metavar="FILE",
+    help="PEM file of authorities that certificates of identity providers may come from, besides the "
+    "system's; `none` forgets it.",
 )
 @click.option("--node-workers", type=click.IntRange(0, 256), help="Worker threads per zone node; 0 = one per core.")
 @click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]))

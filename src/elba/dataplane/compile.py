@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from elba.acm.resources import Certificate
+from elba.acm.lookup import authority_of
+from elba.acm.resources import AUTHORITY_ID, Authority, Certificate
 from elba.dataplane import protocol
 from elba.dataplane.admission import SecurityIndex, TargetAdmission, allowed_sources
 from elba.dataplane.delta import same_target
@@ -24,6 +25,7 @@ from elba.ec2.edge_resources import PrefixList
 from elba.ec2.resources import Instance, NetworkInterface, SecurityGroup, Vpc
 from elba.elbv2.attributes import attributes_of_listener, attributes_of_load_balancer, attributes_of_target_group
 from elba.elbv2.certificates import find_certificate
+from elba.elbv2.commands.actions import AUTHENTICATING
 from elba.elbv2.commands.lookup import rules_of
 from elba.elbv2.commands.targets import is_in_vpc
 from elba.elbv2.commands.usage import groups_in_actions
@@ -44,7 +46,7 @@ from elba.store.interface import View
 
 _ENDING = ("stopping", "shutting-down")
 _ENDED = ("stopped", "terminated")
-_SHARED = {kind.KIND for kind in (Certificate, ServerCertificate, TrustStore, TrustStoreRevocation)}
+_SHARED = {kind.KIND for kind in (Authority, Certificate, ServerCertificate, TrustStore, TrustStoreRevocation)}
 """What listeners of several load balancers may name."""
 _FILTERS = {kind.KIND for kind in (SecurityGroup, NetworkInterface, PrefixList)}
 _KINDS = {kind.KIND for kind in (LoadBalancer, CookieKeys, Listener, Rule, TargetGroup, Target)}
@@ -68,7 +70,24 @@ def compile_load_balancer(view: View, balancer: LoadBalancer) -> protocol.LoadBa
         listeners=[_listener(view, balancer, listener) for listener in listeners],
         attributes=attributes_of_load_balancer(balancer),
         cookie_keys=[protocol.CookieKey(id=id_, secret=secret) for id_, secret in keys.keys] if keys else [],
+        **_of_guards(view, listeners, keys),
     )
+
+
+def _of_guards(view: View, listeners: Iterable[Listener], keys: CookieKeys | None) -> dict[str, Any]:
+    """What authenticate and jwt-validation actions need of their load balancer, if it has any."""
+    if not any(_has_guards(view, listener) for listener in listeners):
+        return {}
+    authority = authority_of(view)
+    signing = [protocol.IdentityKey(id=id_, private_key=key) for id_, key in keys.identity_keys] if keys else []
+    return {
+        "identity_key": signing[0] if signing else None,
+        "trusted_roots": authority.certificate if authority else "",
+    }
+
+
+def _has_guards(view: View, listener: Listener) -> bool:
+    return any(action["type"] in AUTHENTICATING for rule in rules_of(view, listener) for action in rule.actions)
 
 
 def _listener(view: View, balancer: LoadBalancer, listener: Listener) -> protocol.Listener:
@@ -181,8 +200,27 @@ def _action(action: dict[str, Any]) -> protocol.Action:
         return protocol.Action(kind=kind, authenticate=_authenticate(action["authenticate_oidc_config"]))
     if kind == "jwt-validation":
         return protocol.Action(kind=kind, jwt=_jwt(action["jwt_validation_config"]))
-    # authenticate-cognito needs user pools to know its endpoints: the node refuses what it is not told how to do.
+    if kind == "authenticate-cognito":
+        return protocol.Action(kind=kind, authenticate=_cognito(action["authenticate_cognito_config"]))
     return protocol.Action(kind=kind)
+
+
+def _cognito(config: dict[str, Any]) -> protocol.Authenticate:
+    """The endpoints of a user pool: of its own domain, or of Cognito's. Its client's secret is not known here."""
+    region, pool = config["user_pool_arn"].split(":")[3], config["user_pool_arn"].rpartition("/")[2]
+    domain = config["user_pool_domain"]
+    host = domain if "." in domain else f"{domain}.auth.{region}.amazoncognito.com"
+    return _authenticate(
+        {
+            **config,
+            "issuer": f"https://cognito-idp.{region}.amazonaws.com/{pool}",
+            "authorization_endpoint": f"https://{host}/oauth2/authorize",
+            "token_endpoint": f"https://{host}/oauth2/token",
+            "user_info_endpoint": f"https://{host}/oauth2/userInfo",
+            "client_id": config["user_pool_client_id"],
+            "client_secret": "",
+        }
+    )
 
 
 def _authenticate(config: dict[str, Any]) -> protocol.Authenticate:
@@ -548,6 +586,8 @@ def _shared_used(view: View, balancer: LoadBalancer) -> Iterator[tuple[str, str]
                 yield found.KIND, found.id
         if store := listener.mutual_authentication.get("trust_store_arn"):
             yield TrustStore.KIND, store
+        if _has_guards(view, listener):
+            yield Authority.KIND, AUTHORITY_ID
 
 
 def compile_place(view: View, place: Place) -> Configuration:

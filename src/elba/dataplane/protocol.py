@@ -266,6 +266,15 @@ class CookieKey(Discreet, Part, frozen=True, kw_only=True, omit_defaults=True):
     secret: str  # 32 bytes, base64
 
 
+class IdentityKey(Discreet, Part, frozen=True, kw_only=True, omit_defaults=True):
+    """Signs what the load balancer says of users to targets."""
+
+    SECRETS: ClassVar[frozenset[str]] = frozenset({"private_key"})
+
+    id: str
+    private_key: str  # P-256, PKCS #8, base64
+
+
 class LoadBalancer(Part, frozen=True, kw_only=True, omit_defaults=True):
     """`addresses`: one per enabled zone; the node binds its own zone's. `attributes`: AWS's keys and values."""
 
@@ -279,6 +288,8 @@ class LoadBalancer(Part, frozen=True, kw_only=True, omit_defaults=True):
     listeners: list[Listener] = []
     attributes: dict[str, str] = {}
     cookie_keys: list[CookieKey] = []
+    identity_key: IdentityKey | None = None
+    trusted_roots: str = ""  # PEM: authorities that identity providers may have their certificates from
 
 
 # ── messages down ────────────────────────────────────────────────────────────────────────────────────

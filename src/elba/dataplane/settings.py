@@ -10,6 +10,7 @@
 | node_workers   | worker threads per node, 0 = one per core                      | 0                             |
 | first_slice    | second octet of 127.0.0.0/8 for the nodes' liveness addresses  | from the data directory's name |
 | endpoint, functions_secret | where nodes have functions invoked, and what their secrets are made of | none |
+| identity_ca    | PEM file of authorities that nodes trust in identity providers  | none                          |
 | log_directory  | where access logs go, a folder per bucket                      | `<data_dir>/buckets`          |
 
 The clock's scale and origin are those of the control plane's own clock.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ from pathlib import Path
 from elba.clock import Clock
 from elba.dataplane.interface import Place
 from elba.dataplane.protocol import Node, NodeClock, Peer
+
+log = logging.getLogger(__name__)
 
 LIVENESS_PORT = 4554
 REPORTS_PER_MINUTE = 10
@@ -60,6 +64,7 @@ class FleetSettings:
     log_directory: Path
     functions_url: str = ""
     functions_secret: str = ""
+    identity_ca: str = ""
 
     @classmethod
     def read(cls, settings: Mapping[str, str], clock: Clock) -> FleetSettings:
@@ -78,6 +83,7 @@ class FleetSettings:
             log_directory=Path(settings.get("log_directory") or directory / "buckets"),
             functions_url=f"{settings['endpoint']}/_elba/functions/" if settings.get("endpoint") else "",
             functions_secret=settings.get("functions_secret", ""),
+            identity_ca=settings.get("identity_ca", ""),
         )
 
     @property
@@ -105,6 +111,16 @@ class FleetSettings:
             return ""
         return hmac.new(self.functions_secret.encode(), node_id.encode(), hashlib.sha256).hexdigest()
 
+    def _identity_authorities(self) -> str:
+        """The operator's file as it is now; one that cannot be read adds nothing, and the log says so."""
+        if not self.identity_ca:
+            return ""
+        try:
+            return Path(self.identity_ca).read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            log.warning("authorities of identity providers not read", extra={"cause": str(error)})
+            return ""
+
     def node(self, place: Place) -> Node:
         """What the node at `place` is told of itself."""
         others = [zone for zone in self.place_names(place.region) if zone != place.zone]
@@ -122,4 +138,5 @@ class FleetSettings:
             log_directory=str(self.log_directory),
             functions_url=self.functions_url,
             functions_secret=self.functions_secret_of(place.zone),
+            identity_authorities=self._identity_authorities(),
         )

@@ -169,11 +169,13 @@ class TargetHealth(Resource, frozen=True, kw_only=True):
 
 
 class CookieKeys(Resource, frozen=True, kw_only=True):
-    """Keys of the stickiness cookies, newest first; `id` is the load balancer's ARN."""
+    """Keys of cookies, newest first, and of what is signed; `id` is the load balancer's ARN."""
 
     KIND: ClassVar[str] = "elbv2.cookie_keys"
 
     keys: list[tuple[str, str]] = []  # (key id, 32 bytes base64)
+    identity_keys: list[tuple[str, str]] = []
+    """(key id, P-256 as PKCS #8 in base64): the first signs x-amzn-oidc-data."""
 
 
 class TrustStore(Discreet, Resource, frozen=True, kw_only=True):

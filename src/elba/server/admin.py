@@ -2,6 +2,7 @@
 
 GET /_elba/health    {"status": "ok", "version": …}
 GET /_elba/ca.pem    the root certificate of this Elba's own authority, which signs requested certificates
+GET /_elba/public-keys/<kid>   the public key of what load balancers sign (x-amzn-oidc-data)
 GET /_elba/trust-store?…   contents of a trust store, by the signed address that ELBv2 gave out
 GET /_elba/status    version, clock, store revision, settings that matter to clients, resources counted by
                      kind, operations built by service, and what `Admin.sources` add
@@ -25,6 +26,7 @@ from elba.cloudwatch.exposition import CONTENT_TYPE, expose
 from elba.cloudwatch.series import SeriesEngine
 from elba.elbv2.downloads import PATH as TRUST_STORE_PATH
 from elba.elbv2.downloads import content_at
+from elba.elbv2.identity_keys import public_key
 from elba.server.exchange import Runtime
 from elba.server.web_pages import is_foreign
 from elba.wire import HttpRequest, HttpResponse
@@ -61,6 +63,8 @@ class Admin:
         if page == "ca.pem":
             authority = authority_of(self._runtime.store.view)
             return _pem(authority.certificate if authority else None)
+        if page.startswith("public-keys/"):
+            return _pem(public_key(self._runtime.store.view, page.removeprefix("public-keys/")))
         if request.path == TRUST_STORE_PATH:
             return _pem(content_at(self._runtime.store.view, request.query, self._runtime.clock.wall()))
         return _json(404, {"message": f"There is no {request.path}; try {PREFIX}health or {PREFIX}status."})

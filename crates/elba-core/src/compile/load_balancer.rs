@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::attributes::{response_headers, LoadBalancerAttributes, RequestNames};
 use super::network::Sources;
+use crate::guard::jwt::Signer;
 use crate::protocol;
 use crate::routing::Router;
 use crate::stickiness::CookieKeys;
@@ -54,6 +55,7 @@ pub struct LoadBalancer {
     /// zone and address
     pub addresses: Vec<(String, IpAddr)>,
     pub cookie_keys: CookieKeys,
+    pub signer: Option<Signer>,
     pub(super) problems: Vec<String>,
     /// every target group its rules name, with the slot it was resolved to
     pub(super) references: Vec<(String, Option<u32>)>,
@@ -158,6 +160,7 @@ pub(super) fn compile_load_balancer(
         listeners,
         addresses,
         cookie_keys,
+        signer: source.identity_key.as_ref().and_then(Signer::parse),
         problems,
         references,
     }

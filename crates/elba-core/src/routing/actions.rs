@@ -220,6 +220,8 @@ impl Action {
                         body: fixed.body.clone(),
                     })
                 }
+                // what stands before the routing action is the rule's guard
+                ("authenticate-oidc" | "authenticate-cognito" | "jwt-validation", _, _) => {}
                 (other, _, _) => {
                     problems.push(format!(
                         "rule {}: action {other:?} cannot be carried out, requests get 500",

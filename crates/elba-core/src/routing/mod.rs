@@ -8,10 +8,14 @@ pub use actions::{Action, FixedResponse, Forward, ForwardTo, Original, Redirect,
 pub use conditions::{normalised_path, Facts};
 pub use transforms::BadTransform;
 
+use std::sync::Arc;
+
 use conditions::Condition;
 use transforms::Rewrite;
 
 use crate::forwarded::is_host;
+use crate::guard::oidc::Oidc;
+use crate::guard::{self, Guard};
 use crate::protocol;
 
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub struct Rule {
     pub priority: u32,
     conditions: Vec<Condition>,
     pub action: Action,
+    /// what a request has to have before the action is carried out
+    pub guard: Option<Guard>,
     url: Vec<Rewrite>,
     host: Vec<Rewrite>,
     transforms_are_broken: bool,
@@ -87,6 +93,7 @@ impl Router {
                 priority: source.priority,
                 conditions,
                 action: Action::compile(source, scale, resolve, problems),
+                guard: guard::compile(source, scale, problems),
                 url: Vec::new(),
                 host: Vec::new(),
                 transforms_are_broken: false,
@@ -128,6 +135,22 @@ impl Router {
             }
         }
         None
+    }
+
+    /// The authenticate action that a client comes back from.
+    pub fn oidc(&self, id: u64) -> Option<&Arc<Oidc>> {
+        self.oidcs().find(|oidc| oidc.id == id)
+    }
+
+    pub fn has_oidc(&self) -> bool {
+        self.oidcs().next().is_some()
+    }
+
+    fn oidcs(&self) -> impl Iterator<Item = &Arc<Oidc>> {
+        self.rules.iter().filter_map(|rule| match &rule.guard {
+            Some(Guard::Oidc(oidc)) => Some(oidc),
+            _ => None,
+        })
     }
 
     /// True if conditions are all that matters: only then is a normalised path needed.
@@ -345,22 +368,31 @@ mod tests {
 
     #[test]
     fn an_unknown_action_opens_nothing() {
-        let listener = protocol::Listener {
-            rules: vec![protocol::Rule {
-                actions: vec![
-                    protocol::Action {
-                        kind: "authenticate-oidc".into(),
-                        ..Default::default()
-                    },
-                    fixed(200),
-                ],
+        let compiled = |kind: &str| {
+            let listener = protocol::Listener {
+                rules: vec![protocol::Rule {
+                    actions: vec![
+                        protocol::Action {
+                            kind: kind.into(),
+                            ..Default::default()
+                        },
+                        fixed(200),
+                    ],
+                    ..Default::default()
+                }],
                 ..Default::default()
-            }],
-            ..Default::default()
+            };
+            let mut problems = Vec::new();
+            let router = Router::compile(&listener, 1.0, &mut |_| None, &mut problems);
+            assert_eq!(problems.len(), 1);
+            router
         };
-        let mut problems = Vec::new();
-        let router = Router::compile(&listener, 1.0, &mut |_| None, &mut problems);
-        assert!(matches!(router.rules[0].action, Action::Impossible));
-        assert_eq!(problems.len(), 1);
+        assert!(matches!(
+            compiled("unheard-of").rules[0].action,
+            Action::Impossible
+        ));
+        // its endpoints are missing
+        let guarded = compiled("authenticate-oidc");
+        assert!(matches!(guarded.rules[0].guard, Some(Guard::Impossible)));
     }
 }

@@ -168,6 +168,7 @@ fn context() -> RequestContext<'static> {
             random: 2,
         },
         head_bytes: 10,
+        identity: None,
     }
 }
 

@@ -14,6 +14,7 @@ use elba_core::http1::head_may_have_ended;
 use elba_core::http1::request::MAX_HEAD;
 
 use super::decide::Decision;
+use super::guard::Fetched;
 use super::logging::Draft;
 use super::state::{Config, Worker};
 use super::ClientStream;
@@ -88,6 +89,8 @@ pub struct Connection<S> {
     pub(super) log: Option<Box<Draft>>,
     /// the client's address as security groups see it
     known_as: Cell<IpAddr>,
+    /// what the request had to wait for, which is decided upon again
+    pub(super) fetched: Option<Box<Fetched>>,
     opened_ms: u64,
     open: Option<Rc<Open>>,
     place: Option<(Rc<Config>, Place)>,
@@ -115,6 +118,7 @@ impl<S: ClientStream> Connection<S> {
             sent_total: 0,
             trace: 0,
             log: None,
+            fetched: None,
             known_as: Cell::new(peer.ip()),
             opened_ms,
             open: None,
@@ -148,7 +152,14 @@ impl<S: ClientStream> Connection<S> {
             Poll::Ready(())
         })
         .await;
-        match self.decide() {
+        let decision = loop {
+            match self.decide() {
+                Decision::Wait(wait) => Box::pin(self.fetch(*wait)).await,
+                decision => break decision,
+            }
+        };
+        match decision {
+            Decision::Wait(_) => {}
             Decision::Incomplete => {
                 // a head that is there whole and yet not: more of it than is read
                 if let Decision::Answer(next) = self.refuse_unread(400) {
@@ -193,6 +204,10 @@ impl<S: ClientStream> Connection<S> {
             let next = match self.next_request().await {
                 None => break,
                 Some(Decision::Incomplete | Decision::Close) => break,
+                Some(Decision::Wait(wait)) => {
+                    Box::pin(self.fetch(*wait)).await;
+                    continue;
+                }
                 Some(Decision::Answer(next)) => self.send_output(next).await,
                 Some(Decision::Forward(plan)) => self.exchange(plan).await,
             };

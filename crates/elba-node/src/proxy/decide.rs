@@ -8,6 +8,8 @@ use elba_core::desync::Verdict;
 use elba_core::forwarded::{
     forwarded_for_count, is_host, push_request_head, without_port, RequestContext, MAX_FORWARDED_FOR,
 };
+use elba_core::guard::oidc::CALLBACK_PATH;
+use elba_core::guard::Guard;
 use elba_core::http1::chunked::ChunkedReader;
 use elba_core::http1::request::{Refused, RequestHead, Version};
 use elba_core::http1::Framing;
@@ -17,7 +19,8 @@ use elba_core::target_tls::TargetTls;
 
 use super::connection::{Connection, Next};
 use super::exchange::{Body, Upload};
-use super::state::{Config, GroupRuntime, Worker};
+use super::guard::{count_failure, Refusal, Seen, Wait};
+use super::state::{BalancerRuntime, Config, GroupRuntime, Worker};
 use super::sticky::{self, sticky_group, Sticky};
 use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
@@ -34,6 +37,8 @@ pub(super) enum Decision {
     /// it is in the output buffer
     Answer(Next),
     Forward(Plan),
+    /// something has to be fetched first
+    Wait(Box<Wait>),
 }
 
 /// How a request is forwarded. Its head for the target, with what has come of the body, is in the output buffer.
@@ -60,6 +65,8 @@ pub(super) struct Plan {
     pub chosen: u32,
     /// an ambiguous request: the target's connection is not used again either
     pub close_target: bool,
+    /// whole Set-Cookie lines for the answer, of a session that was renewed
+    pub cookies: Vec<u8>,
 }
 
 impl Plan {
@@ -148,6 +155,7 @@ impl<S: ClientStream> Connection<S> {
                 Decision::Forward(plan)
             }
             Err(Stop::Close) => Decision::Close,
+            Err(Stop::Wait(wait)) => Decision::Wait(wait),
             Err(Stop::Answered(next, consumed)) => {
                 self.input.consume(consumed);
                 Decision::Answer(next)
@@ -262,6 +270,18 @@ impl<S: ClientStream> Connection<S> {
             buffer: bytes,
             fields: &head.fields,
         };
+        let seen = Seen {
+            bytes,
+            head,
+            host,
+            whole: target.whole,
+            query: target.query,
+        };
+        if target.path == CALLBACK_PATH && listener.router.has_oidc() {
+            self.note(|log| log.record.guard = "authenticate");
+            let refusal = self.come_back(runtime, |id| listener.router.oidc(id).cloned(), &seen);
+            return Err(self.turn_away(worker, config, runtime, asked, input, refusal));
+        }
         let Some((rule, evaluated)) = listener.router.route(&facts) else {
             self.note(|log| log.record.priority = Some(-1));
             return Err(self.error(worker, config, asked, input, 500));
@@ -275,6 +295,23 @@ impl<S: ClientStream> Connection<S> {
                 Action::Impossible => "",
             };
         });
+        let identity = match &rule.guard {
+            None => None,
+            Some(guard) => {
+                let name = match guard {
+                    Guard::Jwt(_) => "jwt-validation",
+                    Guard::Oidc(_) | Guard::Impossible => "authenticate",
+                };
+                self.note(|log| log.record.guard = name);
+                match self.pass(worker, runtime, guard, &seen) {
+                    Ok(identity) => Some(identity),
+                    Err(refusal) => {
+                        self.note(|log| log.record.actions = "");
+                        return Err(self.turn_away(worker, config, runtime, asked, input, refusal));
+                    }
+                }
+            }
+        };
         if evaluated > FREE_RULES {
             cells.add(Balancer::RuleEvaluations, evaluated - FREE_RULES);
         }
@@ -380,6 +417,7 @@ impl<S: ClientStream> Connection<S> {
                 .as_ref()
                 .map_or_else(|| worker.trace_seed(), |log| log.seed),
             head_bytes: used,
+            identity: identity.as_ref().map(|identity| identity.lines.as_slice()),
         };
         push_request_head(&mut self.output, bytes, head, &context);
         let mut upload = Upload::new(match head.framing {
@@ -422,6 +460,7 @@ impl<S: ClientStream> Connection<S> {
             },
             chosen: 0,
             close_target: verdict == Verdict::RouteThenClose,
+            cookies: identity.map(|identity| identity.cookies).unwrap_or_default(),
         };
         Ok((plan, taken))
     }
@@ -446,7 +485,7 @@ impl<S: ClientStream> Connection<S> {
             self.begin_log(&config, place, None, None, None, waiting);
         }
         match self.error(&worker, &config, asked, &Input::default(), status) {
-            Stop::Close => Decision::Close,
+            Stop::Close | Stop::Wait(_) => Decision::Close,
             Stop::Answered(next, _) => Decision::Answer(next),
         }
     }
@@ -465,8 +504,32 @@ impl<S: ClientStream> Connection<S> {
         })
     }
 
-    /// Puts an answer of our own into the output, counts it, and says how the connection goes on: it can carry
-    /// another request only if this one's body is here whole.
+    /// What a request gets that does not pass its guard.
+    fn turn_away(
+        &mut self,
+        worker: &Worker,
+        config: &Config,
+        runtime: &BalancerRuntime,
+        asked: Asked,
+        input: &Input,
+        refusal: Refusal,
+    ) -> Stop {
+        match refusal {
+            Refusal::Wait(wait) => Stop::Wait(wait),
+            Refusal::Failed(failure) => {
+                count_failure(runtime, failure);
+                self.note(|log| log.record.error_reason = failure.reason);
+                self.error(worker, config, asked, input, failure.status)
+            }
+            Refusal::Redirect { location, cookies } => {
+                self.note(|log| log.record.redirect = log.put(location.as_bytes()));
+                self.answer_with(worker, config, asked, input, 302, &cookies, |answer, out| {
+                    answer.push_redirect(out, 302, location.as_bytes());
+                })
+            }
+        }
+    }
+
     fn answer(
         &mut self,
         worker: &Worker,
@@ -474,6 +537,22 @@ impl<S: ClientStream> Connection<S> {
         asked: Asked,
         input: &Input,
         status: u16,
+        push: impl FnOnce(&Answer, &mut Vec<u8>),
+    ) -> Stop {
+        self.answer_with(worker, config, asked, input, status, &[], push)
+    }
+
+    /// Puts an answer of our own into the output, counts it, and says how the connection goes on: it can carry
+    /// another request only if this one's body is here whole.
+    #[allow(clippy::too_many_arguments)] // `answer` with one more
+    fn answer_with(
+        &mut self,
+        worker: &Worker,
+        config: &Config,
+        asked: Asked,
+        input: &Input,
+        status: u16,
+        cookies: &[u8],
         push: impl FnOnce(&Answer, &mut Vec<u8>),
     ) -> Stop {
         let rest = input.len() - asked.used.min(input.len());
@@ -491,6 +570,7 @@ impl<S: ClientStream> Connection<S> {
             to_head: asked.to_head,
             server: listener.is_none_or(|listener| listener.server_header),
             extra: listener.map_or(&[], |listener| listener.response_headers.as_slice()),
+            cookies,
         };
         push(&answer, &mut self.output);
         self.note(|log| log.record.status = status);
@@ -515,6 +595,7 @@ fn is_grpc(bytes: &[u8], head: &RequestHead, method: &[u8]) -> bool {
 
 enum Stop {
     Close,
+    Wait(Box<Wait>),
     /// with how much of the input was used
     Answered(Next, usize),
 }

@@ -641,7 +641,8 @@ impl<S: ClientStream> Connection<S> {
     ) {
         let date = worker.date();
         let listener = plan.config.compiled.listener_at(plan.place);
-        let cookies = set_cookies(plan, worker, bytes, head);
+        let mut cookies = set_cookies(plan, worker, bytes, head);
+        cookies.extend_from_slice(&plan.cookies);
         let context = ResponseContext {
             date: &date,
             keep_alive: form.keep_alive,
@@ -966,6 +967,7 @@ impl<S: ClientStream> Connection<S> {
             to_head: plan.to_head,
             server: listener.server_header,
             extra: &listener.response_headers,
+            cookies: &[],
         }
         .push_error(&mut self.output, status);
         self.send_output(if keep { Next::Again } else { Next::Linger })

@@ -51,9 +51,11 @@ pub struct Record {
     /// version and cipher suite as OpenSSL writes them; None = plain
     pub tls: Option<(&'static str, &'static str)>,
     pub actions: &'static str,
+    /// what stood before them
+    pub guard: &'static str,
+    pub error_reason: &'static str,
     pub transform_status: &'static str,
     /// why, if an answer is our own and AWS has a code for it
-    pub error_reason: &'static str,
     /// the name that the client asked for; the certificate's ARN
     pub domain: Span,
     pub certificate: Span,
@@ -218,11 +220,13 @@ impl<S: ClientStream> Connection<S> {
                 .map_or_else(|| worker.connection_trace(), |agreed| agreed.trace);
         }
         let now = Instant::now();
+        // a request that had to wait for something is decided upon again: it came when it came
+        let created = self.log.take().map_or(now, |draft| draft.record.created);
         let record = Record {
             place,
             client: self.peer,
             connection_trace: self.trace,
-            created: now,
+            created,
             dispatched: None,
             answered: None,
             ended: now,
@@ -239,8 +243,9 @@ impl<S: ClientStream> Connection<S> {
             is_http2: S::MULTIPLEXED,
             tls: tls.as_ref().map(|agreed| (agreed.version, agreed.cipher)),
             actions: "",
-            transform_status: "",
+            guard: "",
             error_reason: "",
+            transform_status: "",
             domain: Span::default(),
             certificate: Span::default(),
             method: Span::default(),

@@ -2,13 +2,15 @@
 //!
 //! `state` is what a worker's connections share, `connection` the life of one client connection, `decide` what is
 //! done with a request (no waiting in there), `exchange` one request with its target, `tunnel` what follows a 101,
-//! `function` one request with a function, `logging` what is written down of it all.
+//! `function` one request with a function, `logging` what is written down of it all. `guard` is what stands before a
+//! rule's routing action.
 
 pub mod accept;
 pub mod connection;
 mod decide;
 mod exchange;
 pub mod function;
+mod guard;
 pub mod logging;
 mod multiplexed;
 pub mod state;

@@ -20,6 +20,7 @@ use crate::access_log;
 use crate::buffers::Buffers;
 use crate::caller;
 use crate::counters::{BalancerCells, Counters};
+use crate::idp;
 use crate::pool::TargetRuntime;
 use crate::timer::{now_ms, Timers};
 
@@ -63,6 +64,7 @@ pub struct Worker {
     pub buffers: Buffers,
     pub scratch: RefCell<Scratch>,
     pub log: Log,
+    pub idp: idp::Client,
     config: RefCell<Rc<Config>>,
     now_ms: Cell<u64>,
     epoch_seconds: Cell<u64>,
@@ -93,6 +95,7 @@ impl Worker {
             buffers: Buffers::default(),
             scratch: RefCell::default(),
             log: Log::new(log),
+            idp: idp::Client::default(),
             config: RefCell::new(Rc::new(Config {
                 compiled: Arc::new(Compiled::empty()),
                 balancers: Vec::new(),

@@ -18,6 +18,7 @@ from elba.elbv2.commands.lookup import invalid_configuration, require_arn, requi
 from elba.elbv2.commands.tags import parse_tags
 from elba.elbv2.commands.usage import forget_health_in_zones, groups_of_load_balancer
 from elba.elbv2.hosted_zones import hosted_zone_id
+from elba.elbv2.identity_keys import new_identity_key
 from elba.elbv2.limits import LIMITS
 from elba.elbv2.resources import CookieKeys, Listener, LoadBalancer, LoadBalancerZone, TargetGroup
 from elba.errors import ApiError
@@ -266,7 +267,11 @@ def _held_subnets(view: View, call: Call, name: str) -> list[str]:
 def _new_cookie_keys(call: Call, balancer: LoadBalancer) -> CookieKeys:
     secret = base64.b64encode(bytes.fromhex(call.ids.hex(64))).decode()
     return CookieKeys(
-        account=balancer.account, region=balancer.region, id=balancer.id, keys=[(call.ids.hex(8), secret)]
+        account=balancer.account,
+        region=balancer.region,
+        id=balancer.id,
+        keys=[(call.ids.hex(8), secret)],
+        identity_keys=[(call.ids.uuid(), new_identity_key(call.ids.hex(96)))],
     )
 
 
