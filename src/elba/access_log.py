@@ -45,8 +45,28 @@ FIELDS = (
     "transformed_uri",
     "request_transform_status",
 )
-_SECONDS = {name for name in FIELDS if name.endswith("_processing_time")}
-_NUMBERS = {"elb_status_code", "target_status_code", "received_bytes", "sent_bytes", "matched_rule_priority"}
+CONNECTION_FIELDS = (
+    "timestamp",
+    "client_ip",
+    "client_port",
+    "listener_port",
+    "tls_protocol",
+    "tls_cipher",
+    "tls_handshake_latency",
+    "leaf_client_cert_subject",
+    "leaf_client_cert_validity",
+    "leaf_client_cert_serial_number",
+    "tls_verify_status",
+    "conn_trace_id",
+    "tls_keyexchange",
+    "elb",
+    "ip_address",
+)
+_SECONDS = {name for name in FIELDS if name.endswith("_processing_time")} | {"tls_handshake_latency"}
+_NUMBERS = {"elb_status_code", "target_status_code", "received_bytes", "sent_bytes", "matched_rule_priority"} | {
+    "client_port",
+    "listener_port",
+}
 
 _TOKEN = re.compile(r'"([^"]*)"(?: |$)|([^ "]+)(?: |$)')
 _ESCAPED = re.compile(r"(?:\\x[0-9A-Fa-f]{2})+")
@@ -74,6 +94,15 @@ def parse(line: str) -> Mapping[str, Value]:
 
     Fields beyond those known are ignored, as AWS tells readers to. Raises: BadLine.
     """
+    return _parse(line, FIELDS)
+
+
+def parse_connection(line: str) -> Mapping[str, Value]:
+    """The fields of a line of a connection log, as `parse` gives them. Raises: BadLine."""
+    return _parse(line, CONNECTION_FIELDS)
+
+
+def _parse(line: str, fields: tuple[str, ...]) -> Mapping[str, Value]:
     line = line.rstrip("\n")
     tokens: list[str] = []
     at = 0
@@ -83,17 +112,17 @@ def parse(line: str) -> Mapping[str, Value]:
             raise BadLine(f"no field at column {at + 1}: {line[at : at + 40]!r}")
         tokens.append(found[1] if found[1] is not None else found[2])
         at = found.end()
-    if len(tokens) < len(FIELDS):
-        raise BadLine(f"{len(tokens)} fields instead of {len(FIELDS)}")
+    if len(tokens) < len(fields):
+        raise BadLine(f"{len(tokens)} fields instead of {len(fields)}")
     try:
-        return {name: _value(name, token) for name, token in zip(FIELDS, tokens, strict=False)}
+        return {name: _value(name, token) for name, token in zip(fields, tokens, strict=False)}
     except ValueError as error:
         raise BadLine(str(error)) from error
 
 
 def summary(fields: Mapping[str, Value]) -> str:
     """One readable line: time, status, duration, client, request, target; why, if it was no target's answer."""
-    seconds = [fields[name] for name in sorted(_SECONDS)]
+    seconds = [fields[name] for name in FIELDS if name in _SECONDS]
     took = sum(each for each in seconds if isinstance(each, float))
     duration = f"{took * 1000:.0f}ms" if any(each is not None for each in seconds) else "-"
     target = fields["target:port"] or fields["actions_executed"] or "-"

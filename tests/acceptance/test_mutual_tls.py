@@ -116,6 +116,10 @@ class Site:
             MutualAuthentication={"Mode": "verify", "TrustStoreArn": self.store},
             DefaultActions=[{"Type": "forward", "TargetGroupArn": self.group}],
         )
+        logs = {"enabled": "true", "bucket": "trust"}
+        kinds = [f"{kind}_logs.s3.{key}" for kind in ("access", "connection") for key in logs]
+        given = [{"Key": key, "Value": logs[key.rpartition(".")[2]]} for key in kinds]
+        self.elb.modify_load_balancer_attributes(LoadBalancerArn=self.balancer, Attributes=given)
         interfaces = ec2.describe_network_interfaces(Filters=[{"Name": "interface-type", "Values": ["interface"]}])
         public = next(i["Association"]["PublicIp"] for i in interfaces["NetworkInterfaces"] if "Association" in i)
         self.target_address = f"{'.'.join(public.split('.')[:2])}.250.30"
@@ -169,6 +173,20 @@ def test_clients_are_verified_and_targets_are_not(site: tuple[Site, pki.Pair], e
     assert got["x-forwarded-proto"] == "https"
     assert shop.ask(None) is None
     assert shop.ask(stranger) is None
+
+    def logged(kind: str) -> list[dict[str, Any]]:
+        shown = elba.run("logs", "--lb", "mutual", "--type", kind, "--json", check=False).stdout.splitlines()
+        return [json.loads(line) for line in shown]
+
+    connections = eventually(lambda: (of := logged("connection"))[2:] and of, 10, "the connections being logged")
+    statuses = [each["tls_verify_status"] for each in connections]
+    assert statuses[-2:] == ["Failed:UnmappedConnectionError", "Failed:ClientCertUntrusted"], statuses
+    served = next(each for each in connections if each["tls_verify_status"] == "Success")
+    assert (served["leaf_client_cert_subject"], served["tls_protocol"]) == ("CN=one,O=Shop\\, Inc.", "TLSv1.3")
+    assert (served["listener_port"], connections[-1]["leaf_client_cert_serial_number"]) == (shop.port, "03A5B1")
+    request = eventually(lambda: logged("access"), 10, "the request being logged")[0]
+    assert request["conn_trace_id"] in [each["conn_trace_id"] for each in connections]
+    assert request["chosen_cert_arn"].startswith("arn:aws:acm:")
 
     s3 = elba.client("s3")
     s3.put_object(Bucket="trust", Key="revoked.pem", Body=revoking(root, 0x03A5B1))

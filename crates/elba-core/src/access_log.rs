@@ -97,7 +97,7 @@ impl Second {
     }
 
     /// "2025-03-14T09:26:53.589793Z"
-    fn push_time(&mut self, out: &mut Vec<u8>, micros: u64) {
+    pub(crate) fn push_time(&mut self, out: &mut Vec<u8>, micros: u64) {
         let seconds = micros / 1_000_000;
         if self.seconds != seconds {
             self.write(seconds);
@@ -208,13 +208,13 @@ fn push_request(out: &mut Vec<u8>, line: &Line) {
 }
 
 /// The text and a space; `-` if it is empty.
-fn push_plain(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_plain(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(if text.is_empty() { b"-" } else { text.as_bytes() });
     out.push(b' ');
 }
 
 /// The text in quotes and a space; `"-"` if it is empty.
-fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     if text.is_empty() {
         out.push(b'-');
@@ -291,7 +291,7 @@ fn set_digits(digits: &mut [u8], number: u64) {
     }
 }
 
-fn push_hex(out: &mut Vec<u8>, number: u128) {
+pub(crate) fn push_hex(out: &mut Vec<u8>, number: u128) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0u8; 32];
     for (pair, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {
@@ -320,9 +320,35 @@ fn civil(seconds: u64) -> [u64; 5] {
     [year, month, day, seconds / 3600 % 24, seconds / 60 % 60]
 }
 
+/// Which of a load balancer's logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Access,
+    Connection,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 2] = [Kind::Access, Kind::Connection];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Access => "access",
+            Kind::Connection => "connection",
+        }
+    }
+
+    fn file_prefix(self) -> &'static str {
+        match self {
+            Kind::Access => "",
+            Kind::Connection => "conn_log_",
+        }
+    }
+}
+
 /// What a file's key is made of.
 #[derive(Debug, Clone)]
 pub struct FileName<'a> {
+    pub kind: Kind,
     /// "" = none
     pub prefix: &'a str,
     pub account: &'a str,
@@ -343,9 +369,10 @@ impl FileName<'_> {
         let [year, month, day, hour, minute] = civil(self.end);
         let (account, region) = (self.account, self.region);
         let name = self.load_balancer.replace('/', ".");
+        let kind = self.kind.file_prefix();
         let FileName { address, random, .. } = self;
         format!(
-            "{}/elasticloadbalancing/{region}/{year:04}/{month:02}/{day:02}/{account}_elasticloadbalancing_{region}_\
+            "{}/elasticloadbalancing/{region}/{year:04}/{month:02}/{day:02}/{kind}{account}_elasticloadbalancing_{region}_\
              {name}_{year:04}{month:02}{day:02}T{hour:02}{minute:02}Z_{address}_{random}.log.gz",
             root(self.prefix, account),
         )
@@ -368,6 +395,7 @@ mod tests {
     #[test]
     fn file_names() {
         let name = FileName {
+            kind: Kind::Access,
             prefix: "logs/prod",
             account: "123456789012",
             region: "us-east-2",

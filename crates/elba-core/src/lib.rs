@@ -6,6 +6,7 @@ pub mod anomaly;
 pub mod choice;
 pub mod client_certificate;
 pub mod compile;
+pub mod connection_log;
 pub mod delta;
 pub mod desync;
 pub mod dns;

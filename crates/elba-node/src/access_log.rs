@@ -6,14 +6,17 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elba_core::access_log::{push_line, root, FileName, Line, Second};
-use elba_core::compile::{AccessLog, Compiled, LoadBalancer};
+use elba_core::access_log::{push_line, root, FileName, Kind, Line, Second};
+use elba_core::client_certificate::Facts;
+use elba_core::compile::{AccessLog, Compiled, LoadBalancer, Place};
+use elba_core::connection_log;
 use elba_core::http1::push_number;
 use elba_core::http1::request::Version;
 use elba_core::protocol::NodeClock;
@@ -35,19 +38,76 @@ const LOOK: Duration = Duration::from_millis(200);
 /// A tail longer than this becomes `.1`, which replaces the one before.
 const TAIL_BYTES: u64 = 8 << 20;
 
+/// An attempt to connect to a listener whose load balancer logs them.
+#[derive(Debug)]
+pub struct ConnectionRecord {
+    pub compiled: Arc<Compiled>,
+    pub place: Place,
+    pub client: SocketAddr,
+    pub began: Instant,
+    /// of a handshake that was made
+    pub handshake: Option<Duration>,
+    /// version and cipher suite
+    pub tls: Option<(&'static str, &'static str)>,
+    pub key_exchange: &'static str,
+    pub certificate: Option<Facts>,
+    /// "Success", "Failed:<code>", or "" where no certificate is judged
+    pub status: String,
+    pub trace: u128,
+}
+
+impl ConnectionRecord {
+    /// Of a connection without TLS.
+    pub fn plain(
+        compiled: Arc<Compiled>,
+        place: Place,
+        client: SocketAddr,
+        began: Instant,
+        trace: u128,
+    ) -> ConnectionRecord {
+        ConnectionRecord {
+            compiled,
+            place,
+            client,
+            began,
+            handshake: None,
+            tls: None,
+            key_exchange: "",
+            certificate: None,
+            status: String::new(),
+            trace,
+        }
+    }
+}
+
+/// What the thread is told.
+enum Item {
+    Requests(Batch),
+    Connection(Box<ConnectionRecord>),
+}
+
 /// Where workers send their records.
 #[derive(Clone)]
 pub struct Sender {
-    queue: SyncSender<Batch>,
+    queue: SyncSender<Item>,
     dropped: Arc<AtomicU64>,
 }
 
 impl Sender {
     /// Never waits.
     pub fn send(&self, batch: Batch) {
-        if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = self.queue.try_send(batch)
-        {
-            self.dropped.fetch_add(batch.records.len() as u64, Relaxed);
+        let count = batch.records.len() as u64;
+        self.put(Item::Requests(batch), count);
+    }
+
+    /// Never waits.
+    pub fn send_connection(&self, record: ConnectionRecord) {
+        self.put(Item::Connection(Box::new(record)), 1);
+    }
+
+    fn put(&self, item: Item, count: u64) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(item) {
+            self.dropped.fetch_add(count, Relaxed);
         }
     }
 }
@@ -78,7 +138,7 @@ pub fn start(
     let (alive, done) = sync_channel::<()>(1);
     let dropped = Arc::new(AtomicU64::new(0));
     let mut logger = Logger {
-        folder: folder.join("access"),
+        folder: folder.to_owned(),
         compiled,
         files: HashMap::new(),
         tested: Vec::new(),
@@ -100,6 +160,7 @@ pub fn start(
 
 /// The log of one load balancer.
 struct Log {
+    kind: Kind,
     balancer: Arc<LoadBalancer>,
     /// number of the interval, counted from the epoch
     interval: u64,
@@ -113,8 +174,7 @@ struct Log {
 struct Logger {
     folder: PathBuf,
     compiled: watch::Receiver<Arc<Compiled>>,
-    /// by ARN
-    files: HashMap<String, Log>,
+    files: HashMap<(Kind, String), Log>,
     /// places whose test object is there
     tested: Vec<AccessLog>,
     seen_version: Option<Arc<Compiled>>,
@@ -154,7 +214,7 @@ fn random_name() -> String {
 }
 
 impl Logger {
-    fn run(&mut self, batches: &Receiver<Batch>) {
+    fn run(&mut self, batches: &Receiver<Item>) {
         self.remove_leftovers();
         loop {
             let received = batches.recv_timeout(LOOK);
@@ -179,10 +239,8 @@ impl Logger {
 
     /// Unfinished files of a process that is no more.
     fn remove_leftovers(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else {
-            return;
-        };
-        for entry in entries.flatten() {
+        let folders = Kind::ALL.map(|kind| fs::read_dir(self.folder.join(kind.name())));
+        for entry in folders.into_iter().flatten().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let pid = name.strip_suffix(".part").and_then(|name| name.split('.').next());
@@ -244,7 +302,63 @@ impl Logger {
         self.seen_version = Some(compiled);
     }
 
-    fn take(&mut self, batch: &Batch) {
+    fn take(&mut self, item: &Item) {
+        match item {
+            Item::Requests(batch) => self.take_requests(batch),
+            Item::Connection(record) => self.take_connection(record),
+        }
+    }
+
+    /// The log of the load balancer, made if it is new.
+    fn file(&mut self, kind: Kind, balancer: &Arc<LoadBalancer>, interval: u64) -> &mut Log {
+        let folder = self.folder.join(kind.name());
+        let key = (kind, balancer.source.arn.clone());
+        let log = self.files.entry(key).or_insert_with(|| {
+            let name = balancer.source.resource_id.trim_start_matches("app/");
+            Log {
+                kind,
+                balancer: balancer.clone(),
+                interval,
+                part: None,
+                tail: None,
+                tail_path: folder.join(format!("{}.log", name.replace('/', "."))),
+                lines: Vec::new(),
+            }
+        });
+        if !Arc::ptr_eq(&log.balancer, balancer) {
+            log.balancer = balancer.clone();
+        }
+        log
+    }
+
+    fn take_connection(&mut self, record: &ConnectionRecord) {
+        let compiled = &record.compiled;
+        let clock = &compiled.node.clock;
+        let now = to_clock(clock, clock::world_now());
+        let began = to_clock(clock, clock::world_now() - record.began.elapsed().as_secs_f64());
+        let balancer = compiled.load_balancer_at(record.place);
+        let address = balancer.address_in(&compiled.node.zone);
+        let mut second = std::mem::take(&mut self.second);
+        let log = self.file(Kind::Connection, balancer, now.max(0.0) as u64 / INTERVAL);
+        let line = connection_log::Line {
+            time: micros(began),
+            client: record.client,
+            listener_port: compiled.listener_at(record.place).port,
+            protocol: record.tls.map_or("", |(version, _)| version),
+            cipher: record.tls.map_or("", |(_, cipher)| cipher),
+            handshake_time: record.handshake.map(|took| took.as_micros() as u64),
+            certificate: record.certificate.as_ref(),
+            status: &record.status,
+            trace: record.trace,
+            key_exchange: record.key_exchange,
+            load_balancer: &balancer.source.resource_id,
+            address: &address.map_or_else(String::new, |address| address.to_string()),
+        };
+        connection_log::push_line(&mut log.lines, &mut second, &line);
+        self.second = second;
+    }
+
+    fn take_requests(&mut self, batch: &Batch) {
         let compiled = &batch.compiled;
         let clock = &compiled.node.clock;
         let (now, world) = (Instant::now(), clock::world_now());
@@ -258,37 +372,14 @@ impl Logger {
         let of_one = |one: &Record, other: &Record| one.place.load_balancer == other.place.load_balancer;
         for records in batch.records.chunk_by(of_one) {
             let balancer = compiled.load_balancer_at(records[0].place);
-            let arn = balancer.source.arn.as_str();
-            if !self.files.contains_key(arn) {
-                let name = balancer.source.resource_id.trim_start_matches("app/");
-                let tail_path = self.folder.join(format!("{}.log", name.replace('/', ".")));
-                let fresh = Log {
-                    balancer: balancer.clone(),
-                    interval,
-                    part: None,
-                    tail: None,
-                    tail_path,
-                    lines: Vec::new(),
-                };
-                self.files.insert(arn.to_owned(), fresh);
-            }
-            let Some(log) = self.files.get_mut(arn) else {
-                continue;
-            };
-            if !Arc::ptr_eq(&log.balancer, balancer) {
-                log.balancer = balancer.clone();
-            }
+            let (mut second, mut target) =
+                (std::mem::take(&mut self.second), std::mem::take(&mut self.target));
+            let log = self.file(Kind::Access, balancer, interval);
             for record in records {
-                self.target.clear();
-                format_record(
-                    &mut log.lines,
-                    &mut self.target,
-                    &mut self.second,
-                    batch,
-                    record,
-                    at,
-                );
+                target.clear();
+                format_record(&mut log.lines, &mut target, &mut second, batch, record, at);
             }
+            (self.second, self.target) = (second, target);
         }
     }
 
@@ -296,7 +387,9 @@ impl Logger {
         let has_buckets = !self.compiled.borrow().node.log_directory.is_empty();
         let mut result = Ok(());
         for log in self.files.values_mut().filter(|log| !log.lines.is_empty()) {
-            result = log.write(&self.folder, has_buckets).and(result);
+            result = log
+                .write(&self.folder.join(log.kind.name()), has_buckets)
+                .and(result);
         }
         self.result("write", result);
     }
@@ -307,9 +400,9 @@ impl Logger {
         let now = to_clock(&compiled.node.clock, clock::world_now()).max(0.0) as u64;
         let mut result = Ok(());
         let mut published = false;
-        self.files.retain(|arn, log| {
+        self.files.retain(|(kind, arn), log| {
             let known = compiled.load_balancer(arn);
-            let logs = known.is_some_and(|balancer| balancer.attributes.access_log.is_some());
+            let logs = known.is_some_and(|balancer| balancer.attributes.log(*kind).is_some());
             if !all && logs && now / INTERVAL == log.interval {
                 return true;
             }
@@ -389,12 +482,13 @@ impl Log {
             return Ok(());
         };
         encoder.finish()?.flush()?;
-        let Some(place) = &self.balancer.attributes.access_log else {
+        let Some(place) = self.balancer.attributes.log(self.kind) else {
             return fs::remove_file(part);
         };
         let source = &self.balancer.source;
         let address = self.balancer.address_in(&compiled.node.zone);
         let key = FileName {
+            kind: self.kind,
             prefix: &place.prefix,
             account: &source.account,
             region: &compiled.node.region,

@@ -100,53 +100,66 @@ def follow(paths: Callable[[], list[Path]]) -> Iterator[str]:
             follower.close()
 
 
-def access_files(home: Home, load_balancer: str) -> list[Path]:
-    """The live access log of the load balancer (name, or name.id) in every zone that has written one."""
+def access_files(home: Home, load_balancer: str, kind: str = "access") -> list[Path]:
+    """The live log of the load balancer (name, or name.id) in every zone that has written one."""
     nodes = home.directory / "nodes"
     found = (
-        path for path in nodes.glob("*/access/*.log") if load_balancer in (path.stem, path.stem.rpartition(".")[0])
+        path for path in nodes.glob(f"*/{kind}/*.log") if load_balancer in (path.stem, path.stem.rpartition(".")[0])
     )
     return sorted(found)
 
 
-def shown(line: str, as_json: bool) -> str:
-    """A line of an access log for people or, as JSON, for programs; as it is if it cannot be read."""
+def shown(line: str, as_json: bool, kind: str = "access") -> str:
+    """A line of a log for people or, as JSON, for programs; as it is if it cannot be read."""
     try:
+        if kind == "connection":
+            return json.dumps(access_log.parse_connection(line)) if as_json else line
         fields = access_log.parse(line)
     except access_log.BadLine:
         return line
     return json.dumps(fields) if as_json else access_log.summary(fields)
 
 
-def print_access_log(home: Home, name: str, lines: int, following: bool, as_json: bool) -> None:
+def print_access_log(home: Home, name: str, lines: int, following: bool, as_json: bool, kind: str) -> None:
     """The newest lines over all zones in the order of time, then new ones as they come. Raises: UserError."""
-    files = access_files(home, name)
+    files = access_files(home, name, kind)
     if not files and not following:
         raise UserError(
-            f"no access log of a load balancer {name} is here",
-            "Set its attribute access_logs.s3.enabled (and .bucket), and send it a request.",
+            f"no {kind} log of a load balancer {name} is here",
+            f"Set its attribute {kind}_logs.s3.enabled (and .bucket), and send it a request.",
         )
     newest = [line for path in files for line in tail(path, lines)]
-    newest.sort(key=lambda line: line.split(" ", 2)[1:2])
+    column = 0 if kind == "connection" else 1  # the time's
+    newest.sort(key=lambda line: line.split(" ", 2)[column : column + 1])
     for line in newest[-lines:] if lines else []:
-        click.echo(shown(line, as_json))
+        click.echo(shown(line, as_json, kind))
     if following:
-        for line in follow(lambda: access_files(home, name)):
-            click.echo(shown(line, as_json))
+        for line in follow(lambda: access_files(home, name, kind)):
+            click.echo(shown(line, as_json, kind))
 
 
 @click.command("logs")
 @click.argument("source", default="control-plane")
 @click.option("-n", "--lines", default=50, show_default=True, help="How many lines from the end.")
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on as lines are added.")
-@click.option("--lb", "load_balancer", metavar="NAME", help="The access log of a load balancer, over all zones.")
+@click.option("--lb", "load_balancer", metavar="NAME", help="The log of a load balancer, over all zones.")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["access", "connection"]),
+    default="access",
+    show_default=True,
+    help="With --lb: which of its logs.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --lb: one JSON object a line.")
 @click.pass_obj
-def command(home: Home, source: str, lines: int, following: bool, load_balancer: str | None, as_json: bool) -> None:
+def command(
+    home: Home, source: str, lines: int, following: bool, load_balancer: str | None, kind: str, as_json: bool
+) -> None:
     """Print the log of the control plane, of a zone's node (us-east-1a), of an instance (i-…), or a load balancer's
     access log (--lb)."""
     if load_balancer is not None:
-        print_access_log(home, load_balancer, lines, following, as_json)
+        print_access_log(home, load_balancer, lines, following, as_json, kind)
         return
     path = log_file(home, source)
     for line in tail(path, lines):

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::access_log::Kind;
 use crate::client_certificate::FIELDS;
 use crate::desync::DesyncMode;
 use crate::forwarded::{XffMode, TLS_FIELDS};
@@ -20,9 +21,10 @@ pub struct LoadBalancerAttributes {
     pub http2: bool,
     /// None = off
     pub access_log: Option<AccessLog>,
+    pub connection_log: Option<AccessLog>,
 }
 
-/// access_logs.s3.*: where the access log goes.
+/// access_logs.s3.*, connection_logs.s3.*: where a log goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
     pub bucket: String,
@@ -30,6 +32,13 @@ pub struct AccessLog {
 }
 
 impl LoadBalancerAttributes {
+    pub fn log(&self, kind: Kind) -> Option<&AccessLog> {
+        match kind {
+            Kind::Access => self.access_log.as_ref(),
+            Kind::Connection => self.connection_log.as_ref(),
+        }
+    }
+
     pub(super) fn parse(attributes: &BTreeMap<String, String>, problems: &mut Vec<String>) -> Self {
         let mut flag = |key: &str, default: bool| match attributes.get(key).map(String::as_str) {
             Some("true") => true,
@@ -49,6 +58,10 @@ impl LoadBalancerAttributes {
         let access_log = flag("access_logs.s3.enabled", false).then(|| AccessLog {
             bucket: text("access_logs.s3.bucket"),
             prefix: text("access_logs.s3.prefix"),
+        });
+        let connection_log = flag("connection_logs.s3.enabled", false).then(|| AccessLog {
+            bucket: text("connection_logs.s3.bucket"),
+            prefix: text("connection_logs.s3.prefix"),
         });
         let mut seconds = |key: &str, default: u64| match attributes.get(key) {
             None => default,
@@ -78,6 +91,7 @@ impl LoadBalancerAttributes {
             tls_headers,
             http2,
             access_log,
+            connection_log,
         }
     }
 }

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{ready, Context, Poll};
+use std::time::Instant;
 
-use elba_core::client_certificate::Told;
+use elba_core::client_certificate::{failure, Facts, Mode, Told};
 use elba_core::compile::{Place, Serves};
 use rustls::server::Acceptor;
 use rustls::ServerConnection;
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::connection::Connection;
 use super::state::Worker;
+use crate::access_log::ConnectionRecord;
 use crate::counters::Balancer;
 use crate::http2;
 use crate::timer::Timer;
@@ -128,6 +130,7 @@ async fn handshake(
     peer: SocketAddr,
     timer: &Timer,
 ) -> Result<(TlsStream<ServerConnection>, Place), Option<Place>> {
+    let began = Instant::now();
     let mut acceptor = Acceptor::default();
     let accepted = in_time(timer, |context| loop {
         let mut reading = Socket {
@@ -157,7 +160,7 @@ async fn handshake(
     .ok_or(place)?;
     let config = worker.config();
     let place = match serves {
-        Serves::Listener { .. } => place,
+        Serves::Listener { load_balancer, port } => config.compiled.find_listener(load_balancer, *port),
         Serves::FrontDoor { port } => {
             let name = accepted.client_hello().server_name().map(str::to_owned);
             config
@@ -173,6 +176,7 @@ async fn handshake(
     let Some(tls) = config.compiled.listener_at(place).tls.clone() else {
         return Err(None);
     };
+    let compiled = config.compiled.clone();
     drop(config);
     let hello = accepted.client_hello();
     let (certificate, is_named) = tls.chosen(&hello);
@@ -182,12 +186,46 @@ async fn handshake(
         Err((_, mut alert)) => {
             let mut bytes = Vec::new();
             let _ = alert.write_all(&mut bytes);
+            worker.log.connected(&compiled, place, || ConnectionRecord {
+                status: "Failed:UnmappedConnectionError".to_owned(),
+                ..ConnectionRecord::plain(compiled.clone(), place, peer, began, worker.connection_trace())
+            });
             let _ = in_time(timer, |context| Pin::new(&mut socket).poll_write(context, &bytes)).await;
             return Err(Some(place));
         }
     };
     let mut stream = TlsStream::new(socket, session);
-    match in_time(timer, |context| stream.poll_handshake(context)).await {
+    let result = in_time(timer, |context| stream.poll_handshake(context)).await;
+    let trace = worker.connection_trace();
+    {
+        worker.log.connected(&compiled, place, || {
+            let is_made = matches!(result, Some(Ok(())));
+            let (status, refused) = match &result {
+                Some(Ok(())) if tls.mode == Some(Mode::Verify) => ("Success".to_owned(), None),
+                Some(Ok(())) => (String::new(), None),
+                Some(Err(error)) => {
+                    let error = error.get_ref().and_then(|error| error.downcast_ref());
+                    let (code, leaf) = error.map_or(("UnmappedConnectionError", None), failure);
+                    (format!("Failed:{code}"), leaf)
+                }
+                None => ("Failed:UnmappedConnectionError".to_owned(), None),
+            };
+            let shown = stream.peer_certificates().first().map(|leaf| leaf.as_ref());
+            ConnectionRecord {
+                compiled: compiled.clone(),
+                place,
+                client: peer,
+                began,
+                handshake: is_made.then(|| began.elapsed()),
+                tls: stream.spoken(),
+                key_exchange: stream.key_exchange().unwrap_or(""),
+                certificate: refused.or(shown).and_then(Facts::parse),
+                status,
+                trace,
+            }
+        });
+    }
+    match result {
         Some(Ok(())) => {
             let (version, cipher) = stream.spoken().unwrap_or_default();
             let chain = stream.peer_certificates();
@@ -197,7 +235,7 @@ async fn handshake(
                 server_name,
                 certificate: Some(certificate).filter(|_| !stream.is_resumed()),
                 client: tls.mode.map(|mode| Told::of(mode, chain)),
-                trace: worker.connection_trace(),
+                trace,
             }));
             Ok((stream, place))
         }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
+use std::time::Instant;
 
 use elba_core::compile::{Place, Serves};
 use elba_core::forwarded::client_name;
@@ -18,6 +19,7 @@ use super::guard::Fetched;
 use super::logging::Draft;
 use super::state::{Config, Worker};
 use super::ClientStream;
+use crate::access_log::ConnectionRecord;
 use crate::buffers::{Input, BLOCK};
 use crate::counters::{Balancer, BalancerCells};
 use crate::timer::{Fired, Timer};
@@ -318,6 +320,13 @@ impl<S: ClientStream> Connection<S> {
         if self.open.is_none() {
             self.open = Some(Rc::new(Open::new(runtime.cells.clone())));
             self.keep_until_ms = self.opened_ms + attributes.client_keep_alive_ms;
+            if attributes.connection_log.is_some() && self.stream.tls().is_none() {
+                self.trace = self.worker.connection_trace();
+                let (trace, peer) = (self.trace, self.peer);
+                self.worker.log.connected(&config.compiled, place, || {
+                    ConnectionRecord::plain(config.compiled.clone(), place, peer, Instant::now(), trace)
+                });
+            }
         }
         Some(place)
     }

@@ -17,7 +17,7 @@ use elba_core::http1::Span;
 use super::connection::Connection;
 use super::state::Config;
 use super::ClientStream;
-use crate::access_log::Sender;
+use crate::access_log::{ConnectionRecord, Sender};
 
 const BATCH_RECORDS: usize = 128;
 const BATCH_TEXT: usize = 64 * 1024;
@@ -185,6 +185,23 @@ impl Log {
     fn send(&self, batch: Batch) {
         if let Some(sender) = &self.sender {
             sender.send(batch);
+        }
+    }
+
+    /// Writes down an attempt to connect, if its load balancer keeps a log of them.
+    pub fn connected(
+        &self,
+        compiled: &Arc<Compiled>,
+        place: Place,
+        record: impl FnOnce() -> ConnectionRecord,
+    ) {
+        let attributes = &compiled.load_balancer_at(place).attributes;
+        if let Some(sender) = self
+            .sender
+            .as_ref()
+            .filter(|_| attributes.connection_log.is_some())
+        {
+            sender.send_connection(record());
         }
     }
 
