@@ -62,10 +62,21 @@ CONNECTION_FIELDS = (
     "elb",
     "ip_address",
 )
-_SECONDS = {name for name in FIELDS if name.endswith("_processing_time")} | {"tls_handshake_latency"}
+HEALTH_CHECK_FIELDS = (
+    "type",
+    "time",
+    "latency",
+    "target_addr",
+    "target_group_id",
+    "status",
+    "status_code",
+    "reason_code",
+)
+_SECONDS = {name for name in FIELDS if name.endswith("_processing_time")} | {"tls_handshake_latency", "latency"}
 _NUMBERS = {"elb_status_code", "target_status_code", "received_bytes", "sent_bytes", "matched_rule_priority"} | {
     "client_port",
     "listener_port",
+    "status_code",
 }
 
 _TOKEN = re.compile(r'"([^"]*)"(?: |$)|([^ "]+)(?: |$)')
@@ -100,6 +111,11 @@ def parse(line: str) -> Mapping[str, Value]:
 def parse_connection(line: str) -> Mapping[str, Value]:
     """The fields of a line of a connection log, as `parse` gives them. Raises: BadLine."""
     return _parse(line, CONNECTION_FIELDS)
+
+
+def parse_health_check(line: str) -> Mapping[str, Value]:
+    """The fields of a line of a health check log, as `parse` gives them. Raises: BadLine."""
+    return _parse(line, HEALTH_CHECK_FIELDS)
 
 
 def _parse(line: str, fields: tuple[str, ...]) -> Mapping[str, Value]:

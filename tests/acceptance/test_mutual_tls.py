@@ -117,7 +117,7 @@ class Site:
             DefaultActions=[{"Type": "forward", "TargetGroupArn": self.group}],
         )
         logs = {"enabled": "true", "bucket": "trust"}
-        kinds = [f"{kind}_logs.s3.{key}" for kind in ("access", "connection") for key in logs]
+        kinds = [f"{kind}_logs.s3.{key}" for kind in ("access", "connection", "health_check") for key in logs]
         given = [{"Key": key, "Value": logs[key.rpartition(".")[2]]} for key in kinds]
         self.elb.modify_load_balancer_attributes(LoadBalancerArn=self.balancer, Attributes=given)
         interfaces = ec2.describe_network_interfaces(Filters=[{"Name": "interface-type", "Values": ["interface"]}])
@@ -184,6 +184,9 @@ def test_clients_are_verified_and_targets_are_not(site: tuple[Site, pki.Pair], e
     served = next(each for each in connections if each["tls_verify_status"] == "Success")
     assert (served["leaf_client_cert_subject"], served["tls_protocol"]) == ("CN=one,O=Shop\\, Inc.", "TLSv1.3")
     assert (served["listener_port"], connections[-1]["leaf_client_cert_serial_number"]) == (shop.port, "03A5B1")
+    checks = eventually(lambda: logged("health-check"), 20, "the checks being logged")
+    assert {each["type"] for each in checks} == {"https"}
+    assert (checks[-1]["status"], checks[-1]["status_code"], checks[-1]["target_group_id"]) == ("PASS", 200, "secured")
     request = eventually(lambda: logged("access"), 10, "the request being logged")[0]
     assert request["conn_trace_id"] in [each["conn_trace_id"] for each in connections]
     assert request["chosen_cert_arn"].startswith("arn:aws:acm:")

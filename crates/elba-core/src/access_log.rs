@@ -325,15 +325,17 @@ fn civil(seconds: u64) -> [u64; 5] {
 pub enum Kind {
     Access,
     Connection,
+    HealthCheck,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 2] = [Kind::Access, Kind::Connection];
+    pub const ALL: [Kind; 3] = [Kind::Access, Kind::Connection, Kind::HealthCheck];
 
     pub fn name(self) -> &'static str {
         match self {
             Kind::Access => "access",
             Kind::Connection => "connection",
+            Kind::HealthCheck => "health_check",
         }
     }
 
@@ -341,6 +343,7 @@ impl Kind {
         match self {
             Kind::Access => "",
             Kind::Connection => "conn_log_",
+            Kind::HealthCheck => "health_check_log_",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod dns;
 pub mod forwarded;
 pub mod guard;
 pub mod health;
+pub mod health_check_log;
 pub mod http1;
 pub mod pages;
 pub mod protocol;

@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 use elba_core::access_log::{push_line, root, FileName, Kind, Line, Second};
 use elba_core::client_certificate::Facts;
 use elba_core::compile::{AccessLog, Compiled, LoadBalancer, Place};
-use elba_core::connection_log;
+use elba_core::health::Outcome;
 use elba_core::http1::push_number;
 use elba_core::http1::request::Version;
 use elba_core::protocol::NodeClock;
+use elba_core::{connection_log, health_check_log};
 use flate2::write::GzEncoder;
 use flate2::Compression;
 use serde_json::json;
@@ -84,6 +85,19 @@ impl ConnectionRecord {
 enum Item {
     Requests(Batch),
     Connection(Box<ConnectionRecord>),
+    Check(Box<CheckRecord>),
+}
+
+/// A health check that was made.
+#[derive(Debug)]
+pub struct CheckRecord {
+    /// ARN of the target group, and key of the target
+    pub group: String,
+    pub target: String,
+    pub kind: &'static str,
+    pub latency: Duration,
+    pub outcome: Outcome,
+    pub code: Option<u16>,
 }
 
 /// Where workers send their records.
@@ -103,6 +117,11 @@ impl Sender {
     /// Never waits.
     pub fn send_connection(&self, record: ConnectionRecord) {
         self.put(Item::Connection(Box::new(record)), 1);
+    }
+
+    /// Never waits.
+    pub fn send_check(&self, record: CheckRecord) {
+        self.put(Item::Check(Box::new(record)), 1);
     }
 
     fn put(&self, item: Item, count: u64) {
@@ -306,6 +325,7 @@ impl Logger {
         match item {
             Item::Requests(batch) => self.take_requests(batch),
             Item::Connection(record) => self.take_connection(record),
+            Item::Check(record) => self.take_check(record),
         }
     }
 
@@ -329,6 +349,40 @@ impl Logger {
             log.balancer = balancer.clone();
         }
         log
+    }
+
+    fn take_check(&mut self, record: &CheckRecord) {
+        let compiled = self.compiled.borrow().clone();
+        let Some((group, users)) = compiled
+            .groups()
+            .find(|(group, _)| group.source.arn == record.group)
+        else {
+            return;
+        };
+        let clock = &compiled.node.clock;
+        let now = to_clock(clock, clock::world_now());
+        for balancer in users.filter(|user| user.attributes.health_check_log.is_some()) {
+            let target = group.target(&record.target).map_or("", |target| {
+                if target.source.host_header.is_empty() {
+                    &target.source.id
+                } else {
+                    &target.source.host_header
+                }
+            });
+            let mut second = std::mem::take(&mut self.second);
+            let log = self.file(Kind::HealthCheck, balancer, now.max(0.0) as u64 / INTERVAL);
+            let line = health_check_log::Line {
+                kind: record.kind,
+                time: micros(now),
+                latency: record.latency.as_nanos() as u64,
+                target,
+                target_group: &group.source.name,
+                outcome: record.outcome,
+                code: record.code,
+            };
+            health_check_log::push_line(&mut log.lines, &mut second, &line);
+            self.second = second;
+        }
     }
 
     fn take_connection(&mut self, record: &ConnectionRecord) {

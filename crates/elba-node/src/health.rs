@@ -24,6 +24,7 @@ use tokio::sync::{watch, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout, Instant};
 
+use crate::access_log::{CheckRecord, Sender};
 use crate::client::{ask, Failure, Limits};
 use crate::proxy::function;
 use crate::{clock, http2, log, timer, tls};
@@ -224,6 +225,19 @@ trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
+impl Settings {
+    /// As the health check log names it.
+    fn kind(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Function => "lambda",
+            Protocol::Grpc => "grpc",
+            Protocol::Http2 => "h2",
+            _ if self.secured => "https",
+            _ => "http",
+        }
+    }
+}
+
 /// One target being checked. Dropping it stops the checks.
 struct Checked {
     state: Arc<TargetState>,
@@ -256,6 +270,7 @@ struct CheckedGroup {
 /// What all checks share.
 struct Context {
     table: Table,
+    log: Sender,
     permits: Semaphore,
     groups: RefCell<HashMap<String, Arc<TargetGroup>>>,
     random: Cell<u64>,
@@ -290,9 +305,15 @@ impl Context {
 
 /// Checks the targets of whatever configuration is in force. `remembered`: health from before a restart, used for
 /// the targets of the first configuration. Ends when the configuration's sender is gone.
-pub async fn run(mut compiled: watch::Receiver<Arc<Compiled>>, table: Table, remembered: Vec<HealthReport>) {
+pub async fn run(
+    mut compiled: watch::Receiver<Arc<Compiled>>,
+    table: Table,
+    remembered: Vec<HealthReport>,
+    log: Sender,
+) {
     let context = Rc::new(Context {
         table,
+        log,
         permits: Semaphore::new(MAX_CONCURRENT_CHECKS),
         groups: RefCell::default(),
         random: Cell::new(RandomState::new().hash_one(clock::world_now().to_bits())),
@@ -480,15 +501,24 @@ async fn check_for_ever(
         if health.borrow_mut().handle_started() {
             context.publish(group, key, &health.borrow());
         }
+        let code = Cell::new(None);
         let (outcome, rest) = if settings.refused {
             drop(permit);
             sleep(settings.timeout).await;
             (Outcome::Timeout, None)
         } else {
-            let result = check(settings).await;
+            let result = check(settings, &code).await;
             drop(permit);
             result
         };
+        context.log.send_check(CheckRecord {
+            group: group.to_owned(),
+            target: key.to_owned(),
+            kind: settings.kind(),
+            latency: started.elapsed(),
+            outcome,
+            code: code.get(),
+        });
         let before = health.borrow().state;
         let changed = health
             .borrow_mut()
@@ -514,18 +544,28 @@ async fn check_for_ever(
 }
 
 /// One check; the stream is handed back for `read_rest` when an answer is still coming.
-async fn check(settings: &Settings) -> (Outcome, Option<Box<dyn Stream>>) {
+/// `code`: what the target answers is put there.
+async fn check(settings: &Settings, code: &Cell<Option<u16>>) -> (Outcome, Option<Box<dyn Stream>>) {
+    let judge = |answered: u16| {
+        code.set(Some(answered));
+        if settings.matcher.matches(answered) {
+            Outcome::Pass
+        } else {
+            Outcome::CodeMismatch(answered)
+        }
+    };
     let limited = timeout(settings.timeout, async {
         match settings.protocol {
             Protocol::Unsupported => Err(Outcome::Internal),
-            Protocol::Function => check_function(settings).await.map(|outcome| (outcome, None)),
+            Protocol::Function => check_function(settings, judge)
+                .await
+                .map(|outcome| (outcome, None)),
             Protocol::Tcp => connect(settings.address).await.map(|_| (Outcome::Pass, None)),
-            Protocol::Http => check_http(open(settings, false).await?, settings).await,
+            Protocol::Http => check_http(open(settings, false).await?, settings, judge).await,
             Protocol::Http2 | Protocol::Grpc => {
                 let stream = open(settings, true).await?;
                 let is_grpc = settings.protocol == Protocol::Grpc;
-                let outcome =
-                    http2::check::check(stream, &settings.request, is_grpc, &settings.matcher).await?;
+                let outcome = http2::check::check(stream, &settings.request, is_grpc, judge).await?;
                 Ok((outcome, None))
             }
         }
@@ -574,7 +614,7 @@ async fn open(settings: &Settings, is_http2: bool) -> Result<Box<dyn Stream>, Ou
 }
 
 /// What a function says to the event of a health check.
-async fn check_function(settings: &Settings) -> Result<Outcome, Outcome> {
+async fn check_function(settings: &Settings, judge: impl Fn(u16) -> Outcome) -> Result<Outcome, Outcome> {
     let (url, fields) = settings.invocation.as_ref().ok_or(Outcome::Internal)?;
     let limits = Limits {
         connect: settings.timeout,
@@ -584,11 +624,7 @@ async fn check_function(settings: &Settings) -> Result<Outcome, Outcome> {
     match ask("POST", url, fields, b"", None, limits).await {
         Ok(reply) if reply.status == 200 => {
             let code = core::parse_status(&reply.body)?.ok_or(Outcome::Failed)?;
-            Ok(if settings.matcher.matches(code) {
-                Outcome::Pass
-            } else {
-                Outcome::CodeMismatch(code)
-            })
+            Ok(judge(code))
         }
         // the function's own fault, or that of who may not invoke it
         Ok(reply) if reply.status == 502 => Err(Outcome::Failed),
@@ -602,6 +638,7 @@ async fn check_function(settings: &Settings) -> Result<Outcome, Outcome> {
 async fn check_http(
     mut stream: Box<dyn Stream>,
     settings: &Settings,
+    judge: impl Fn(u16) -> Outcome,
 ) -> Result<(Outcome, Option<Box<dyn Stream>>), Outcome> {
     stream
         .write_all(&settings.request)
@@ -611,12 +648,7 @@ async fn check_http(
     loop {
         let read = stream.read_buf(&mut head).await.map_err(|_| Outcome::Failed)?;
         if let Some(code) = core::parse_status(&head)? {
-            let outcome = if settings.matcher.matches(code) {
-                Outcome::Pass
-            } else {
-                Outcome::CodeMismatch(code)
-            };
-            return Ok((outcome, Some(stream)));
+            return Ok((judge(code), Some(stream)));
         }
         if read == 0 || head.len() > MAX_HEAD_BYTES {
             return Err(Outcome::Failed);

@@ -160,8 +160,11 @@ fn run(options: Options) -> Result<(), String> {
     let table = health::Table::default();
     let access_log = access_log::start(&folder, compiled.subscribe(), problems.clone()).map_err(system)?;
 
-    let (watched, checked) = (compiled.subscribe(), table.clone());
-    spawn_thread("elba-health", move || health::run(watched, checked, remembered)).map_err(system)?;
+    let (watched, checked, logged) = (compiled.subscribe(), table.clone(), access_log.0.clone());
+    spawn_thread("elba-health", move || {
+        health::run(watched, checked, remembered, logged)
+    })
+    .map_err(system)?;
     let (watched, seen, told, stop) = (
         compiled.subscribe(),
         table.clone(),

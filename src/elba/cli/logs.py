@@ -100,6 +100,9 @@ def follow(paths: Callable[[], list[Path]]) -> Iterator[str]:
             follower.close()
 
 
+_PARSERS = {"connection": access_log.parse_connection, "health_check": access_log.parse_health_check}
+
+
 def access_files(home: Home, load_balancer: str, kind: str = "access") -> list[Path]:
     """The live log of the load balancer (name, or name.id) in every zone that has written one."""
     nodes = home.directory / "nodes"
@@ -112,8 +115,8 @@ def access_files(home: Home, load_balancer: str, kind: str = "access") -> list[P
 def shown(line: str, as_json: bool, kind: str = "access") -> str:
     """A line of a log for people or, as JSON, for programs; as it is if it cannot be read."""
     try:
-        if kind == "connection":
-            return json.dumps(access_log.parse_connection(line)) if as_json else line
+        if kind in _PARSERS:
+            return json.dumps(_PARSERS[kind](line)) if as_json else line
         fields = access_log.parse(line)
     except access_log.BadLine:
         return line
@@ -146,7 +149,7 @@ def print_access_log(home: Home, name: str, lines: int, following: bool, as_json
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(["access", "connection"]),
+    type=click.Choice(["access", "connection", "health-check"]),
     default="access",
     show_default=True,
     help="With --lb: which of its logs.",
@@ -159,7 +162,7 @@ def command(
     """Print the log of the control plane, of a zone's node (us-east-1a), of an instance (i-…), or a load balancer's
     access log (--lb)."""
     if load_balancer is not None:
-        print_access_log(home, load_balancer, lines, following, as_json, kind)
+        print_access_log(home, load_balancer, lines, following, as_json, kind.replace("-", "_"))
         return
     path = log_file(home, source)
     for line in tail(path, lines):

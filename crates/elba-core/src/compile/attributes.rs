@@ -22,9 +22,10 @@ pub struct LoadBalancerAttributes {
     /// None = off
     pub access_log: Option<AccessLog>,
     pub connection_log: Option<AccessLog>,
+    pub health_check_log: Option<AccessLog>,
 }
 
-/// access_logs.s3.*, connection_logs.s3.*: where a log goes.
+/// access_logs.s3.*, connection_logs.s3.*, health_check_logs.s3.*: where a log goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLog {
     pub bucket: String,
@@ -36,6 +37,7 @@ impl LoadBalancerAttributes {
         match kind {
             Kind::Access => self.access_log.as_ref(),
             Kind::Connection => self.connection_log.as_ref(),
+            Kind::HealthCheck => self.health_check_log.as_ref(),
         }
     }
 
@@ -62,6 +64,10 @@ impl LoadBalancerAttributes {
         let connection_log = flag("connection_logs.s3.enabled", false).then(|| AccessLog {
             bucket: text("connection_logs.s3.bucket"),
             prefix: text("connection_logs.s3.prefix"),
+        });
+        let health_check_log = flag("health_check_logs.s3.enabled", false).then(|| AccessLog {
+            bucket: text("health_check_logs.s3.bucket"),
+            prefix: text("health_check_logs.s3.prefix"),
         });
         let mut seconds = |key: &str, default: u64| match attributes.get(key) {
             None => default,
@@ -92,6 +98,7 @@ impl LoadBalancerAttributes {
             http2,
             access_log,
             connection_log,
+            health_check_log,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! section 9.
 
 use bytes::Bytes;
-use elba_core::health::{Matcher, Outcome};
+use elba_core::health::Outcome;
 use elba_core::http1::request::RequestHead;
 use h2::client::Builder;
 use http::header::{HeaderMap, HeaderValue, CONTENT_TYPE};
@@ -24,7 +24,12 @@ fn grpc_status(fields: &HeaderMap) -> Option<u16> {
 ///
 /// # Errors
 /// The outcome of a target that gives no answer that can be judged.
-pub async fn check<C>(stream: C, request: &[u8], is_grpc: bool, matcher: &Matcher) -> Result<Outcome, Outcome>
+pub async fn check<C>(
+    stream: C,
+    request: &[u8],
+    is_grpc: bool,
+    judge: impl Fn(u16) -> Outcome,
+) -> Result<Outcome, Outcome>
 where
     C: AsyncRead + AsyncWrite + Unpin,
 {
@@ -67,11 +72,7 @@ where
             }
             code = status.ok_or(Outcome::Failed)?;
         }
-        Ok(if matcher.matches(code) {
-            Outcome::Pass
-        } else {
-            Outcome::CodeMismatch(code)
-        })
+        Ok(judge(code))
     };
     tokio::select! {
         outcome = asking => outcome,

@@ -79,7 +79,7 @@ pub struct Connection<S> {
     pub(super) idle_ms: u64,
     /// when the next response says `Connection: close`; fixed by the first request (client_keep_alive.seconds)
     pub(super) keep_until_ms: u64,
-    pub(super) names: [Option<String>; 2],
+    pub(super) names: [Option<Box<str>>; 2],
     /// received and sent since the last count
     pub(super) bytes: u64,
     /// received from the client, sent to it: since it connected
@@ -340,7 +340,8 @@ impl<S: ClientStream> Connection<S> {
     /// The client as X-Forwarded-For names it.
     pub(super) fn name_client(&mut self, with_port: bool) {
         let peer = self.peer;
-        self.names[usize::from(with_port)].get_or_insert_with(|| client_name(peer, with_port));
+        self.names[usize::from(with_port)]
+            .get_or_insert_with(|| client_name(peer, with_port).into_boxed_str());
     }
 
     pub(super) fn count_bytes(&mut self) {

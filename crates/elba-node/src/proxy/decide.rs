@@ -19,7 +19,7 @@ use elba_core::target_tls::TargetTls;
 
 use super::connection::{Connection, Next};
 use super::exchange::{Body, Upload};
-use super::guard::{count_failure, Refusal, Seen, Wait};
+use super::guard::{count_failure, Identity, Refusal, Seen, Wait};
 use super::state::{BalancerRuntime, Config, GroupRuntime, Worker};
 use super::sticky::{self, sticky_group, Sticky};
 use super::ClientStream;
@@ -65,8 +65,8 @@ pub(super) struct Plan {
     pub chosen: u32,
     /// an ambiguous request: the target's connection is not used again either
     pub close_target: bool,
-    /// whole Set-Cookie lines for the answer, of a session that was renewed
-    pub cookies: Vec<u8>,
+    /// of a session that was renewed: its cookies go with the answer
+    pub renewed: Option<Box<Identity>>,
 }
 
 impl Plan {
@@ -460,7 +460,9 @@ impl<S: ClientStream> Connection<S> {
             },
             chosen: 0,
             close_target: verdict == Verdict::RouteThenClose,
-            cookies: identity.map(|identity| identity.cookies).unwrap_or_default(),
+            renewed: identity
+                .filter(|identity| !identity.cookies.is_empty())
+                .map(Box::new),
         };
         Ok((plan, taken))
     }

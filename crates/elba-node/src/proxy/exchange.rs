@@ -642,7 +642,9 @@ impl<S: ClientStream> Connection<S> {
         let date = worker.date();
         let listener = plan.config.compiled.listener_at(plan.place);
         let mut cookies = set_cookies(plan, worker, bytes, head);
-        cookies.extend_from_slice(&plan.cookies);
+        if let Some(renewed) = &plan.renewed {
+            cookies.extend_from_slice(&renewed.cookies);
+        }
         let context = ResponseContext {
             date: &date,
             keep_alive: form.keep_alive,
