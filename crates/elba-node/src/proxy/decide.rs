@@ -17,11 +17,12 @@ use elba_core::pages::{closes, Answer};
 use elba_core::routing::{normalised_path, Action, Facts, Original, Rule};
 use elba_core::target_tls::TargetTls;
 
+use super::body::Body;
 use super::connection::{Connection, Next};
-use super::exchange::{Body, Upload};
 use super::guard::{count_failure, Identity, Refusal, Seen, Wait};
 use super::state::{BalancerRuntime, Config, GroupRuntime, Worker};
 use super::sticky::{self, sticky_group, Sticky};
+use super::transfer::Upload;
 use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
 use crate::counters::Balancer;

@@ -1,5 +1,4 @@
-//! One request with its target: choose, connect, send, wait, pass the answer back. Bodies stream both ways through
-//! one block per direction; what one side does not take, the other is not asked for.
+//! One request with its target: choose, connect, send, wait, pass the answer back (`transfer` moves the bodies).
 //!
 //! When a target fails: nothing was sent yet (connect refused or timed out): another target is tried, whatever the
 //! method, up to `MAX_TARGETS`. The request was sent, but not a byte came back: it is sent once more if its method
@@ -17,17 +16,17 @@ use std::time::Instant;
 
 use elba_core::choice::{Chosen, Doubt};
 use elba_core::forwarded::{push_response_head, ResponseContext};
-use elba_core::http1::chunked::{push_chunk_head, BadChunk, ChunkedReader, Piece, LAST_CHUNK};
+use elba_core::http1::chunked::BadChunk;
+use elba_core::http1::head_may_have_ended;
 use elba_core::http1::response::{BadResponse, ResponseHead, MAX_HEAD};
-use elba_core::http1::{head_may_have_ended, Framing};
 use elba_core::pages::{closes, Answer};
 use rustls::ClientConfig;
-use tokio::io::AsyncWrite;
 
 use super::connection::{Connection, Next};
 use super::decide::Plan;
 use super::state::Worker;
 use super::sticky::set_cookies;
+use super::transfer::{Download, UploadError};
 use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
 use crate::counters::{Balancer, Target, TargetCells};
@@ -39,161 +38,8 @@ use crate::timer::Fired;
 pub(super) const CONNECT_TIMEOUT_MS: u64 = 10_000;
 /// How many targets one request is offered to when they cannot be connected to.
 pub(super) const MAX_TARGETS: usize = 3;
-/// Body bytes that come with a response head are copied behind it up to here, beyond they are sent from where they
-/// are, in the same system call.
-const COPY_LIMIT: usize = 4096;
-/// A body that moves faster than the others wait lets them have their turn after so many bytes.
-const TURN_BYTES: usize = 1 << 20;
 /// Interim responses a target may send before its final one.
 const MAX_INTERIM: u32 = 32;
-
-/// What is still to come of a body.
-#[derive(Debug, Clone)]
-pub(super) enum Body {
-    Done,
-    Length(u64),
-    Chunked(ChunkedReader),
-    UntilClose,
-}
-
-impl Body {
-    pub fn is_done(&self) -> bool {
-        matches!(self, Body::Done)
-    }
-
-    /// Appends what `input` holds of the body to `out` in the form it is sent on (chunks stay chunks, written anew),
-    /// a plain body up to `limit` bytes. Returns how much of the input that was.
-    ///
-    /// # Errors
-    /// The chunks are malformed.
-    pub fn take(&mut self, input: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<usize, BadChunk> {
-        match self {
-            Body::Done | Body::UntilClose => Ok(0),
-            Body::Length(rest) => {
-                let count = (*rest).min(input.len() as u64).min(limit as u64) as usize;
-                out.extend_from_slice(&input[..count]);
-                *rest -= count as u64;
-                if *rest == 0 {
-                    *self = Body::Done;
-                }
-                Ok(count)
-            }
-            Body::Chunked(reader) => {
-                let used = copy_chunks(reader, input, out, true)?;
-                if reader.is_done() {
-                    *self = Body::Done;
-                }
-                Ok(used)
-            }
-        }
-    }
-}
-
-impl Body {
-    /// Appends what `input` holds of the body to `out`, without chunks. Returns how much of the input that was.
-    ///
-    /// # Errors
-    /// The chunks are malformed.
-    pub fn take_plain(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, BadChunk> {
-        let Body::Chunked(reader) = self else {
-            return self.take(input, out, usize::MAX);
-        };
-        let used = copy_chunks(reader, input, out, false)?;
-        if reader.is_done() {
-            *self = Body::Done;
-        }
-        Ok(used)
-    }
-}
-
-/// Appends the data in `input` as one chunk (or plain), and the last chunk if it ends there.
-fn copy_chunks(
-    reader: &mut ChunkedReader,
-    input: &[u8],
-    out: &mut Vec<u8>,
-    chunked: bool,
-) -> Result<usize, BadChunk> {
-    if chunked {
-        let mut ahead = reader.clone();
-        let (mut at, mut total) = (0, 0);
-        while let Piece::Data { start, end } = ahead.next(input, &mut at)? {
-            total += end - start;
-        }
-        if total > 0 {
-            push_chunk_head(out, total);
-        }
-    }
-    let (mut at, mut copied) = (0, false);
-    while let Piece::Data { start, end } = reader.next(input, &mut at)? {
-        out.extend_from_slice(&input[start..end]);
-        copied = true;
-    }
-    if chunked && copied {
-        out.extend_from_slice(b"\r\n");
-    }
-    if chunked && reader.is_done() {
-        out.extend_from_slice(LAST_CHUNK);
-    }
-    Ok(at)
-}
-
-/// The way of the request's body.
-pub(super) struct Upload {
-    /// what is still to come after what is in the output buffer
-    pub body: Body,
-    /// everything was sent, or the target takes no more
-    pub is_finished: bool,
-    /// the output buffer holds no longer what it began with: the request cannot be sent again
-    is_streaming: bool,
-    /// the target closed its ear; what it says is still read
-    is_broken: bool,
-    waits_for_client: bool,
-    /// once the response is in the output buffer: what was there of the request, and how much of it is sent
-    aside: Vec<u8>,
-    sent_aside: usize,
-}
-
-impl Upload {
-    pub fn new(body: Body) -> Upload {
-        Upload {
-            body,
-            is_finished: false,
-            is_streaming: false,
-            is_broken: false,
-            waits_for_client: false,
-            aside: Vec::new(),
-            sent_aside: 0,
-        }
-    }
-
-    /// All of it has come from the client and gone to the target.
-    fn is_complete(&self) -> bool {
-        self.is_finished && !self.is_broken
-    }
-}
-
-enum UploadError {
-    /// the client closed or reset
-    Client,
-    Target,
-    BadBody,
-}
-
-/// The way of the response's body.
-struct Download {
-    body: Body,
-    /// sent to the client in chunks
-    chunked: bool,
-    /// the target's connection can be used again once the body has ended
-    reuse: bool,
-    keep: bool,
-}
-
-enum DownloadError {
-    Client,
-    /// the target ended or broke the body early
-    Target,
-}
 
 /// How an attempt with one target went.
 enum Outcome {
@@ -240,7 +86,7 @@ impl Tried {
 
 /// A request in flight on a target, in the counters.
 pub(super) struct Flight {
-    target: Rc<TargetRuntime>,
+    pub target: Rc<TargetRuntime>,
     cells: Arc<TargetCells>,
 }
 
@@ -658,299 +504,6 @@ impl<S: ClientStream> Connection<S> {
         push_response_head(&mut self.output, bytes, head, &context);
     }
 
-    fn begin_download(
-        &mut self,
-        worker: &Worker,
-        plan: &mut Plan,
-        head: &ResponseHead,
-        from_target: &mut Input,
-        used: usize,
-    ) -> Result<Download, BadChunk> {
-        let framing = head.framing(plan.to_head);
-        let unframed = matches!(framing, Framing::Chunked | Framing::UntilClose);
-        let chunked = unframed && plan.client_is_http11;
-        // an answer that overtakes the request's body ends the connection: where the next request begins on it
-        // would depend on who stops reading first
-        let keep = plan.keep && plan.upload.is_complete() && !worker.is_draining() && (!unframed || chunked);
-        if !plan.upload.is_finished {
-            // both bodies are under way: each needs an output buffer of its own
-            plan.upload.aside = std::mem::replace(&mut self.output, worker.buffers.output());
-            plan.upload.sent_aside = self.sent;
-        }
-        let form = HeadForm {
-            chunked,
-            keep_alive: keep,
-            upgrades: false,
-        };
-        self.put_head(worker, plan, from_target.bytes(), head, form);
-        from_target.consume(used);
-        let mut download = Download {
-            body: match framing {
-                Framing::None => Body::Done,
-                Framing::Length(length) => Body::Length(length),
-                Framing::Chunked => Body::Chunked(ChunkedReader::default()),
-                Framing::UntilClose => Body::UntilClose,
-            },
-            chunked,
-            reuse: head.keeps_alive() && !plan.close_target && framing != Framing::UntilClose,
-            keep,
-        };
-        // a small body goes with the head in one piece
-        if let Body::Length(length) = download.body {
-            if length <= COPY_LIMIT as u64 {
-                let taken = download
-                    .body
-                    .take(from_target.bytes(), &mut self.output, COPY_LIMIT)?;
-                from_target.consume(taken);
-            }
-        } else if !from_target.is_empty() {
-            self.put_body(&mut download, from_target)?;
-        }
-        Ok(download)
-    }
-
-    /// Moves what has come of a body without known length into the output.
-    fn put_body(&mut self, download: &mut Download, from_target: &mut Input) -> Result<(), BadChunk> {
-        match &mut download.body {
-            Body::Done | Body::Length(_) => {}
-            Body::Chunked(reader) => {
-                let used = copy_chunks(reader, from_target.bytes(), &mut self.output, download.chunked)?;
-                if reader.is_done() {
-                    download.body = Body::Done;
-                }
-                from_target.consume(used);
-            }
-            Body::UntilClose => {
-                if download.chunked && !from_target.is_empty() {
-                    push_chunk_head(&mut self.output, from_target.len());
-                }
-                self.output.extend_from_slice(from_target.bytes());
-                if download.chunked && !from_target.is_empty() {
-                    self.output.extend_from_slice(b"\r\n");
-                }
-                from_target.consume(usize::MAX);
-            }
-        }
-        Ok(())
-    }
-
-    /// Sends the rest of the response, and of the request if that is not through yet.
-    async fn finish(
-        &mut self,
-        mut plan: Plan,
-        mut download: Download,
-        mut upstream: Upstream,
-        mut from_target: Input,
-        flight: &Flight,
-    ) -> Next {
-        self.progress();
-        let ended = poll_fn(|context| {
-            if self.timer.fired().is_some() {
-                return Poll::Ready(Err(DownloadError::Target));
-            }
-            if !plan.upload.is_finished {
-                // its failure is no failure of the response
-                std::mem::swap(&mut self.output, &mut plan.upload.aside);
-                let sent = std::mem::replace(&mut self.sent, plan.upload.sent_aside);
-                let upload = self.poll_upload(context, &mut plan.upload, &mut upstream);
-                plan.upload.sent_aside = std::mem::replace(&mut self.sent, sent);
-                std::mem::swap(&mut self.output, &mut plan.upload.aside);
-                if let Poll::Ready(Err(_)) = upload {
-                    plan.upload.is_finished = true;
-                    plan.upload.is_broken = true;
-                }
-            }
-            self.poll_download(context, &mut download, &mut upstream, &mut from_target)
-        })
-        .await;
-        self.stream.end_answer(ended.is_ok());
-        if plan.upload.aside.capacity() > 0 {
-            self.worker
-                .buffers
-                .give_back_output(std::mem::take(&mut plan.upload.aside));
-        }
-        let clean = ended.is_ok() && from_target.is_empty();
-        if clean && download.reuse && plan.upload.is_complete() {
-            flight.target.keep(upstream, self.worker.now_ms());
-        }
-        from_target.consume(usize::MAX);
-        from_target.release(&self.worker.buffers);
-        match ended {
-            Ok(()) if download.keep => Next::Again,
-            Ok(()) if plan.upload.is_complete() => Next::Close,
-            Ok(()) => Next::Linger,
-            // a response that has begun and breaks is cut short by closing: the client must not take it for whole
-            Err(_) => Next::Close,
-        }
-    }
-
-    /// Moves the request to the target: the output buffer, then the rest of the body.
-    fn poll_upload(
-        &mut self,
-        context: &mut Context<'_>,
-        upload: &mut Upload,
-        upstream: &mut Upstream,
-    ) -> Poll<Result<(), UploadError>> {
-        let mut moved = 0;
-        loop {
-            upload.waits_for_client = false;
-            let direct = match &upload.body {
-                Body::Length(rest) if self.sent == self.output.len() => {
-                    (*rest).min(self.input.len() as u64) as usize
-                }
-                _ => 0,
-            };
-            if self.sent < self.output.len() || direct > 0 {
-                let from_output = self.sent < self.output.len();
-                let bytes = if from_output {
-                    &self.output[self.sent..]
-                } else {
-                    &self.input.bytes()[..direct]
-                };
-                let count = match ready!(Pin::new(&mut *upstream).poll_write(context, bytes)) {
-                    Ok(count) if count > 0 => count,
-                    _ => return Poll::Ready(Err(UploadError::Target)),
-                };
-                self.progress();
-                if from_output {
-                    self.sent += count;
-                } else {
-                    self.input.consume(count);
-                    if let Body::Length(rest) = &mut upload.body {
-                        *rest -= count as u64;
-                        if *rest == 0 {
-                            upload.body = Body::Done;
-                        }
-                    }
-                }
-                continue;
-            }
-            if upload.body.is_done() {
-                upload.is_finished = true;
-                return Poll::Ready(Ok(()));
-            }
-            upload.is_streaming = true;
-            self.output.clear();
-            self.sent = 0;
-            if moved >= TURN_BYTES {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if matches!(upload.body, Body::Length(rest) if rest > BLOCK as u64) {
-                self.input.widen(&self.worker.buffers);
-            }
-            if !self.input.is_empty() {
-                // chunks
-                match upload.body.take(self.input.bytes(), &mut self.output, BLOCK) {
-                    Ok(used) => self.input.consume(used),
-                    Err(BadChunk) => return Poll::Ready(Err(UploadError::BadBody)),
-                }
-                if !self.output.is_empty() || upload.body.is_done() {
-                    continue;
-                }
-            }
-            match self
-                .input
-                .poll_fill(context, &mut self.stream, &self.worker.buffers, BLOCK)
-            {
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    moved += count;
-                    self.bytes += count as u64;
-                    self.received += count as u64;
-                    self.progress();
-                }
-                Poll::Ready(_) => return Poll::Ready(Err(UploadError::Client)),
-                Poll::Pending => {
-                    upload.waits_for_client = true;
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
-    /// Moves the response to the client: the output buffer, then the rest of the body.
-    fn poll_download(
-        &mut self,
-        context: &mut Context<'_>,
-        download: &mut Download,
-        upstream: &mut Upstream,
-        from_target: &mut Input,
-    ) -> Poll<Result<(), DownloadError>> {
-        let mut moved = 0;
-        loop {
-            let direct = match &download.body {
-                Body::Length(rest) => (*rest).min(from_target.len() as u64) as usize,
-                Body::UntilClose if !download.chunked => from_target.len(),
-                _ => 0,
-            };
-            if self.sent < self.output.len() || direct > 0 {
-                let body = &from_target.bytes()[..direct];
-                let stream = Pin::new(&mut self.stream);
-                let ahead = self.output.len() - self.sent;
-                let written = if ahead == 0 {
-                    stream.poll_write(context, body)
-                } else if direct == 0 {
-                    stream.poll_write(context, &self.output[self.sent..])
-                } else {
-                    let slices = [
-                        io::IoSlice::new(&self.output[self.sent..]),
-                        io::IoSlice::new(body),
-                    ];
-                    stream.poll_write_vectored(context, &slices)
-                };
-                let count = match ready!(written) {
-                    Ok(count) if count > 0 => count,
-                    _ => return Poll::Ready(Err(DownloadError::Client)),
-                };
-                self.bytes += count as u64;
-                self.sent_total += count as u64;
-                self.progress();
-                let from_output = count.min(ahead);
-                self.sent += from_output;
-                let from_body = count - from_output;
-                from_target.consume(from_body);
-                if let Body::Length(rest) = &mut download.body {
-                    *rest -= from_body as u64;
-                    if *rest == 0 {
-                        download.body = Body::Done;
-                    }
-                }
-                continue;
-            }
-            if download.body.is_done() {
-                return Poll::Ready(Ok(()));
-            }
-            self.output.clear();
-            self.sent = 0;
-            if moved >= TURN_BYTES {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            if matches!(download.body, Body::Length(rest) if rest > BLOCK as u64) {
-                from_target.widen(&self.worker.buffers);
-            }
-            match from_target.poll_fill(context, upstream, &self.worker.buffers, BLOCK) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(count)) if count > 0 => {
-                    moved += count;
-                    self.progress();
-                }
-                Poll::Ready(Ok(_)) if matches!(download.body, Body::UntilClose) => {
-                    if download.chunked {
-                        self.output.extend_from_slice(LAST_CHUNK);
-                    }
-                    download.body = Body::Done;
-                    continue;
-                }
-                Poll::Ready(_) => return Poll::Ready(Err(DownloadError::Target)),
-            }
-            let encodes = download.chunked || matches!(download.body, Body::Chunked(_));
-            if encodes && self.put_body(download, from_target).is_err() {
-                return Poll::Ready(Err(DownloadError::Target));
-            }
-        }
-    }
-
     /// Answers with an error page instead of a response. The connection goes on if the request has come whole.
     pub(super) async fn fail(&mut self, plan: Plan, status: u16) -> Next {
         let worker = self.worker.clone();
@@ -980,9 +533,9 @@ impl<S: ClientStream> Connection<S> {
 /// What of a response head is ours to say.
 #[derive(Clone, Copy)]
 pub(super) struct HeadForm {
-    chunked: bool,
-    keep_alive: bool,
-    upgrades: bool,
+    pub chunked: bool,
+    pub keep_alive: bool,
+    pub upgrades: bool,
 }
 
 impl HeadForm {
@@ -1027,35 +580,5 @@ impl ConnectFailure {
         } else {
             ConnectFailure::Failed(kind, 502)
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bodies_are_written_anew() {
-        let mut body = Body::Chunked(ChunkedReader::default());
-        let mut out = Vec::new();
-        let input = b"2;ext=1\r\nab\r\n3\r\ncde\r\n0\r\nTrailer: x\r\n\r\nGET /";
-        assert_eq!(body.take(input, &mut out, 1), Ok(input.len() - 5));
-        assert_eq!(out, b"5\r\nabcde\r\n0\r\n\r\n");
-        assert!(body.is_done());
-
-        let mut body = Body::Length(5);
-        let mut out = Vec::new();
-        assert_eq!(body.take(b"abcdefg", &mut out, 3), Ok(3));
-        assert_eq!(body.take(b"defg", &mut out, 30), Ok(2));
-        assert!(body.is_done() && out == b"abcde");
-    }
-
-    #[test]
-    fn chunks_can_be_taken_off() {
-        let mut reader = ChunkedReader::default();
-        let mut out = Vec::new();
-        copy_chunks(&mut reader, b"2\r\nab\r\n1\r\nc", &mut out, false).unwrap();
-        copy_chunks(&mut reader, b"\r\n0\r\n\r\n", &mut out, false).unwrap();
-        assert!(reader.is_done() && out == b"abc");
     }
 }

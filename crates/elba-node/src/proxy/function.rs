@@ -11,9 +11,10 @@ use elba_core::choice::Chosen;
 use elba_core::protocol::Node;
 use serde::Deserialize;
 
+use super::body::Body;
 use super::connection::{Connection, Next};
 use super::decide::Plan;
-use super::exchange::{Body, HeadForm};
+use super::exchange::HeadForm;
 use super::state::Worker;
 use super::ClientStream;
 use crate::buffers::BLOCK;

@@ -1,11 +1,12 @@
 //! The request path: one task per client connection, which carries its requests to targets and the answers back.
 //!
 //! `state` is what a worker's connections share, `connection` the life of one client connection, `decide` what is
-//! done with a request (no waiting in there), `exchange` one request with its target, `tunnel` what follows a 101,
-//! `function` one request with a function, `logging` what is written down of it all. `guard` is what stands before a
-//! rule's routing action.
+//! done with a request (no waiting in there), `guard` what stands before a rule's routing action, `exchange` one request
+//! with its target, `transfer` the bodies on their way, `tunnel` what follows a 101, `multiplexed` one request with a
+//! target over HTTP/2, `function` one with a function, `logging` what is written down of it all.
 
 pub mod accept;
+mod body;
 pub mod connection;
 mod decide;
 mod exchange;
@@ -15,6 +16,7 @@ pub mod logging;
 mod multiplexed;
 pub mod state;
 mod sticky;
+mod transfer;
 mod tunnel;
 
 use std::io;
