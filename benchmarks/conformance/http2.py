@@ -29,7 +29,22 @@ SUBJECTS = ("elba-node", "nginx", "haproxy")
 
 def report(program: str, port: int, path: Path, options: list[str]) -> tuple[str, list[str]]:
     """The score, and the cases that failed or were skipped. Raises: OSError, CalledProcessError (no report)."""
-    command = [program, "-h", "127.0.0.1", "-p", str(port), "-t", "-k", "-o", "3", "-j", str(path), *options]
+    command = [
+        program,
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-P",
+        "/small",
+        "-t",
+        "-k",
+        "-o",
+        "3",
+        "-j",
+        str(path),
+        *options,
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     scores = [line for line in ran.stdout.splitlines() if " tests, " in line]
     if not scores:
