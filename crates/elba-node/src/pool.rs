@@ -253,7 +253,10 @@ impl TargetRuntime {
     }
 
     /// Closes idle connections that the target has closed or that have been idle since before `oldest_ms`.
-    pub fn sweep(&self, oldest_ms: u64) {
+    pub fn sweep(&self, now_ms: u64, oldest_ms: u64) {
+        if let Some(http2) = &*self.http2.borrow() {
+            http2.sweep(now_ms, oldest_ms);
+        }
         let mut context = Context::from_waker(Waker::noop());
         self.idle
             .borrow_mut()

@@ -3,143 +3,21 @@
 #![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 
 mod support;
+#[path = "support/http2.rs"]
+mod support_http2;
 #[path = "support/tls.rs"]
 mod support_tls;
 
-use std::future::{poll_fn, Future};
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
-use elba_core::compile::Serves;
 use elba_core::protocol;
-use elba_node::tls::TlsStream;
-use h2::client::SendRequest;
-use h2::{Reason, RecvStream};
-use http::{HeaderMap, Request, Response};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConnection, ServerConfig, ServerConnection};
+use h2::Reason;
+use http::Request;
 use support::*;
-use support_tls::{certificate, client_config, https};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::LocalSet;
-
-fn start(snapshot: protocol::Snapshot) -> Node {
-    let (certificate, _) = certificate(&["one.example"]);
-    Node::start_as(
-        https(snapshot, vec![certificate]),
-        1,
-        Serves::Listener {
-            load_balancer: LB.into(),
-            port: 443,
-        },
-    )
-}
-
-/// Runs a client's part with a time limit.
-fn run<T>(story: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let tasks = LocalSet::new();
-    tasks
-        .block_on(&runtime, async { tokio::time::timeout(LIMIT, story).await })
-        .unwrap()
-}
-
-async fn handshake(address: SocketAddr, alpn: &[&str]) -> TlsStream<ClientConnection> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let name = ServerName::try_from("one.example").unwrap();
-    let session = ClientConnection::new(client_config(alpn), name).unwrap();
-    let mut stream = TlsStream::new(stream, session);
-    poll_fn(|context| stream.poll_handshake(context)).await.unwrap();
-    stream
-}
-
-async fn client(node: &Node) -> SendRequest<Bytes> {
-    let stream = handshake(node.address, &["h2", "http/1.1"]).await;
-    assert!(stream.is_http2());
-    let (send, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::task::spawn_local(async move {
-        let _ = connection.await;
-    });
-    send
-}
-
-#[derive(Debug)]
-struct Answer {
-    parts: http::response::Parts,
-    body: Vec<u8>,
-    trailers: Option<HeaderMap>,
-}
-
-impl Answer {
-    fn status(&self) -> u16 {
-        self.parts.status.as_u16()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-}
-
-async fn read_all(answer: Response<RecvStream>) -> Result<Answer, h2::Error> {
-    let (parts, mut stream) = answer.into_parts();
-    let mut body = Vec::new();
-    while let Some(data) = stream.data().await {
-        let data = data?;
-        stream.flow_control().release_capacity(data.len())?;
-        body.extend_from_slice(&data);
-    }
-    let trailers = stream.trailers().await?;
-    Ok(Answer {
-        parts,
-        body,
-        trailers,
-    })
-}
-
-async fn ask(
-    send: &SendRequest<Bytes>,
-    request: http::request::Builder,
-    body: &[u8],
-) -> Result<Answer, h2::Error> {
-    let mut send = send.clone().ready().await?;
-    let (answer, mut stream) = send.send_request(request.body(()).unwrap(), body.is_empty())?;
-    let mut rest = Bytes::copy_from_slice(body);
-    let upload = async move {
-        while !rest.is_empty() {
-            stream.reserve_capacity(rest.len());
-            let Some(Ok(room)) = poll_fn(|context| stream.poll_capacity(context)).await else {
-                return;
-            };
-            let part = rest.split_to(room.min(rest.len()));
-            if stream.send_data(part, rest.is_empty()).is_err() {
-                return;
-            }
-        }
-    };
-    let download = async { read_all(answer.await?).await };
-    tokio::join!(upload, download).1
-}
-
-fn get(path: &str) -> http::request::Builder {
-    Request::get(format!("https://one.example{path}"))
-}
-
-fn post(path: &str) -> http::request::Builder {
-    Request::post(format!("https://one.example{path}"))
-}
-
-fn pattern(size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at * 31 % 251) as u8).collect()
-}
+use support_http2::*;
 
 #[test]
 fn a_stream_is_a_request_to_an_http1_target() {
@@ -341,111 +219,6 @@ fn http2_can_be_turned_off() {
     });
 }
 
-/// A target that speaks HTTP/2 and says what it got; paths choose how. Lives as long as the sender it gives.
-fn http2_target() -> (SocketAddr, tokio::sync::oneshot::Sender<()>) {
-    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        LocalSet::new().block_on(&runtime, async move {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            loop {
-                tokio::select! {
-                    accepted = listener.accept() => {
-                        tokio::task::spawn_local(serve_http2(accepted.unwrap().0));
-                    }
-                    _ = &mut stopped => return,
-                }
-            }
-        });
-    });
-    (told.recv().unwrap(), stop)
-}
-
-async fn serve_http2(stream: TcpStream) {
-    let mut first = [0];
-    stream.peek(&mut first).await.unwrap();
-    if first[0] != 22 {
-        return serve_frames(stream).await;
-    }
-    let (one, _) = certificate(&["target.example"]);
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![CertificateDer::from_pem_slice(one.chain.as_bytes()).unwrap()],
-            PrivateKeyDer::from_pem_slice(one.private_key.as_bytes()).unwrap(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let mut stream = TlsStream::new(stream, ServerConnection::new(Arc::new(config)).unwrap());
-    poll_fn(|context| stream.poll_handshake(context)).await.unwrap();
-    serve_frames(stream).await;
-}
-
-async fn serve_frames(stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let mut connection = h2::server::Builder::new()
-        .max_concurrent_streams(10)
-        .handshake::<_, Bytes>(stream)
-        .await
-        .unwrap();
-    while let Some(Ok((request, respond))) = connection.accept().await {
-        tokio::task::spawn_local(answer_http2(request, respond));
-    }
-}
-
-/// Echoes as it comes, with a trailer.
-async fn answer_http2(request: Request<RecvStream>, mut respond: h2::server::SendResponse<Bytes>) {
-    let (parts, mut body) = request.into_parts();
-    if parts.uri.path() == "/reset" {
-        return respond.send_reset(Reason::CANCEL);
-    }
-    let mut answer = Response::builder()
-        .status(200)
-        .header("content-type", "application/grpc")
-        .header(
-            "x-te",
-            parts.headers.get("te").map_or("", |te| te.to_str().unwrap()),
-        )
-        .header(
-            "x-authority",
-            parts.uri.authority().map_or("", |name| name.as_str()),
-        )
-        .header("x-proto", parts.headers["x-forwarded-proto"].to_str().unwrap());
-    if parts.uri.path() == "/unimplemented" {
-        answer = answer.header("grpc-status", "12");
-        respond.send_response(answer.body(()).unwrap(), true).unwrap();
-        return;
-    }
-    let mut send = respond.send_response(answer.body(()).unwrap(), false).unwrap();
-    while let Some(Ok(mut data)) = body.data().await {
-        body.flow_control().release_capacity(data.len()).unwrap();
-        while !data.is_empty() {
-            send.reserve_capacity(data.len());
-            let room = poll_fn(|context| {
-                let room = ready!(send.poll_capacity(context));
-                std::task::Poll::Ready(room)
-            });
-            let Some(Ok(room)) = room.await else { return };
-            let part = data.split_to(room.min(data.len()));
-            send.send_data(part, false).unwrap();
-        }
-    }
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", "0".parse().unwrap());
-    let _ = send.send_trailers(trailers);
-}
-
-fn of_version(mut snapshot: protocol::Snapshot, version: &str) -> protocol::Snapshot {
-    snapshot.target_groups[0].protocol_version = version.into();
-    snapshot
-}
-
 #[test]
 fn streams_pass_to_http2_targets_with_trailers() {
     streams_pass("HTTP");
@@ -457,8 +230,8 @@ fn streams_pass_to_http2_targets_under_tls() {
 }
 
 fn streams_pass(protocol: &str) {
-    let (address, _stop) = http2_target();
-    let mut snapshot = of_version(snapshot(&[address]), "GRPC");
+    let target = Http2Target::start();
+    let mut snapshot = of_version(snapshot(&[target.address]), "GRPC");
     snapshot.target_groups[0].protocol = protocol.into();
     let node = start(snapshot);
     run(async {
@@ -499,8 +272,8 @@ fn streams_pass(protocol: &str) {
 
 #[test]
 fn both_directions_flow_at_once() {
-    let (address, _stop) = http2_target();
-    let node = start(of_version(snapshot(&[address]), "GRPC"));
+    let target = Http2Target::start();
+    let node = start(of_version(snapshot(&[target.address]), "GRPC"));
     run(async {
         let mut send = client(&node).await.ready().await.unwrap();
         let request = post("/").body(()).unwrap();
@@ -519,9 +292,9 @@ fn both_directions_flow_at_once() {
 
 #[test]
 fn protocols_that_do_not_go_together() {
-    let (address, _stop) = http2_target();
+    let target = Http2Target::start();
     let h1 = Target::saying("one");
-    let node = start(of_version(snapshot(&[address]), "GRPC"));
+    let node = start(of_version(snapshot(&[target.address]), "GRPC"));
     run(async {
         let send = client(&node).await;
         assert_eq!(ask(&send, get("/"), b"").await.unwrap().status(), 464);
@@ -535,7 +308,7 @@ fn protocols_that_do_not_go_together() {
         plain.read_exact(&mut start).await.unwrap();
         assert_eq!(&start, b"HTTP/1.1 464");
     });
-    let node = start(of_version(snapshot(&[address]), "HTTP2"));
+    let node = start(of_version(snapshot(&[target.address]), "HTTP2"));
     run(async {
         let answer = ask(&client(&node).await, get("/"), b"").await.unwrap();
         assert_eq!(
@@ -554,8 +327,8 @@ fn protocols_that_do_not_go_together() {
 
 #[test]
 fn a_dead_http2_target_costs_no_request() {
-    let (address, _stop) = http2_target();
-    let node = start(of_version(snapshot(&[nobody(), address]), "HTTP2"));
+    let target = Http2Target::start();
+    let node = start(of_version(snapshot(&[nobody(), target.address]), "HTTP2"));
     run(async {
         let send = client(&node).await;
         for _ in 0..6 {
@@ -571,8 +344,8 @@ fn a_dead_http2_target_costs_no_request() {
 
 #[test]
 fn a_client_that_gives_up_takes_its_request_along() {
-    let (address, _stop) = http2_target();
-    let node = start(of_version(snapshot(&[address]), "HTTP2"));
+    let target = Http2Target::start();
+    let node = start(of_version(snapshot(&[target.address]), "HTTP2"));
     run(async {
         let send = client(&node).await;
         for _ in 0..200 {

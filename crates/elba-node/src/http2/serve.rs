@@ -24,11 +24,18 @@ use crate::tls::{Agreed, ClientTls};
 const MAX_STREAMS: u32 = 128;
 const MAX_REQUESTS: u64 = 10_000;
 /// What one stream, and all together, may send ahead of what a target has taken.
-const STREAM_WINDOW: u32 = 256 * 1024;
+const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-const SEND_BUFFER: usize = 256 * 1024;
-/// All fields of a request, as they are counted for HTTP/2 (32 bytes more each). Source: alb.md section 11.1.
-const MAX_HEADER_LIST: u32 = 64 * 1024 + 128 * 32;
+/// What one answer may have waiting for its client.
+const SEND_BUFFER: usize = 64 * 1024;
+/// How much small frames may cost (256 bytes each, less what they say) before their target has taken them: a stream's
+/// window full of frames of eight bytes is in it.
+const SMALL_FRAMES: usize = 4 * 1024 * 1024;
+/// All fields of a request, as they are counted for HTTP/2 (32 bytes more each): twice what a request may have, so
+/// that what is too much gets our own answer. Source: alb.md section 11.1.
+const MAX_HEADER_LIST: u32 = 2 * 64 * 1024;
+/// A client that has taken so many requests back before they were answered, more than half of all, is sent away.
+const MAX_TAKEN_BACK: u64 = 500;
 /// From the end of the TLS handshake to the client's preface.
 const PREFACE_MS: u64 = 10_000;
 /// After GOAWAY, for streams that were on their way.
@@ -39,6 +46,8 @@ struct Shared {
     active: Cell<u32>,
     /// when a stream last began or ended
     busy_ms: Cell<u64>,
+    /// how many requests the client has taken back
+    taken_back: Rc<Cell<u64>>,
 }
 
 /// A stream that counts as active.
@@ -95,6 +104,7 @@ pub async fn serve(
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(SMALL_FRAMES)
         .handshake::<_, Bytes>(stream));
     let connection = poll_fn(|context| {
         timer.remember(context);
@@ -112,6 +122,7 @@ pub async fn serve(
     let shared = Rc::new(Shared {
         active: Cell::new(0),
         busy_ms: Cell::new(worker.now_ms()),
+        taken_back: Rc::default(),
     });
     let mut leaving = false;
     let mut requests = 0;
@@ -119,6 +130,10 @@ pub async fn serve(
         next(&mut connection, &worker, &timer, &shared, idle_ms, &mut leaving).await
     {
         requests += 1;
+        let taken_back = shared.taken_back.get();
+        if taken_back > MAX_TAKEN_BACK && taken_back > requests / 2 {
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        }
         if !leaving && (requests >= MAX_REQUESTS || worker.now_ms() >= keep_until_ms || worker.is_draining())
         {
             leaving = true;
@@ -200,7 +215,15 @@ fn begin(
         return respond.send_reset(Reason::PROTOCOL_ERROR);
     };
     let to_head = parts.method == Method::HEAD;
-    let stream = ClientStream2::new(worker.clone(), tls, receive, form, respond, to_head);
+    let stream = ClientStream2::new(
+        worker.clone(),
+        tls,
+        receive,
+        form,
+        respond,
+        to_head,
+        active.shared.taken_back.clone(),
+    );
     let connection = Connection::of_stream(worker.clone(), stream, peer, serves.clone(), open.clone(), &head);
     worker.buffers.give_back_output(head);
     tokio::task::spawn_local(async move {

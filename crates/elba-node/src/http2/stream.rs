@@ -1,6 +1,7 @@
 //! One stream of a client's HTTP/2 connection, in the form in which `proxy` reads and writes connections: the body of
 //! the request is read from it (framed as its HTTP/1 head says), the HTTP/1 answer is written to it.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -43,6 +44,8 @@ pub struct ClientStream2 {
     upstream: Option<SendStream<Bytes>>,
     answer: Answer,
     to_head: bool,
+    /// counts the requests that the client has taken back; None = this one is counted
+    taken_back: Option<Rc<Cell<u64>>>,
 }
 
 fn broken(error: h2::Error) -> io::Error {
@@ -57,6 +60,7 @@ impl ClientStream2 {
         form: RequestBody,
         respond: SendResponse<Bytes>,
         to_head: bool,
+        taken_back: Rc<Cell<u64>>,
     ) -> ClientStream2 {
         ClientStream2 {
             worker,
@@ -69,7 +73,16 @@ impl ClientStream2 {
             upstream: None,
             answer: Answer::Expected(respond),
             to_head,
+            taken_back: Some(taken_back),
         }
+    }
+
+    /// The client has reset the stream, or its connection has ended.
+    fn given_up(&mut self, error: h2::Error) -> io::Error {
+        if let Some(count) = self.taken_back.take() {
+            count.set(count.get() + 1);
+        }
+        broken(error)
     }
 
     /// Sends the head of the answer; how many of the bytes it was. `ends`: whether a body follows is known; else the
@@ -178,7 +191,7 @@ impl AsyncRead for ClientStream2 {
                     }
                     stream.data = data;
                 }
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+                Some(Err(error)) => return Poll::Ready(Err(stream.given_up(error))),
                 None => {
                     if stream.form == RequestBody::Chunked {
                         let end: &[u8] = if stream.began {
@@ -257,7 +270,9 @@ impl ClientStream for ClientStream2 {
             Answer::Body { send, .. } | Answer::Ended(send) => ready!(send.poll_reset(context)),
             Answer::Broken => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
         };
-        Poll::Ready(Err(reset.map_or_else(broken, |reason| broken(reason.into()))))
+        Poll::Ready(Err(
+            self.given_up(reset.map_or_else(|error| error, h2::Error::from))
+        ))
     }
 
     fn receive_ended(&self) -> bool {

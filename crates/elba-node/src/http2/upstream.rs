@@ -14,11 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use crate::counters::{Balancer, BalancerCells};
+use crate::timer::now_ms;
 
-/// What one response, and all of a connection together, may send ahead of what clients have taken.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-const SEND_BUFFER: usize = 256 * 1024;
+/// What one response may send ahead of what its client has taken. All of a connection may send it at once: what is for
+/// a client that does not read must not use up the room of the others.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
+/// Requests on one connection at most, whatever the target takes.
+const MAX_STREAMS: usize = 100;
+const SEND_BUFFER: usize = 64 * 1024;
+/// How much small frames may cost (256 bytes each, less what they say) that came in one go, before those they are for
+/// can take them: 130,000 of them. They do at once, whether the client takes them or not.
+const SMALL_FRAMES: usize = 32 * 1024 * 1024;
 /// All fields of a response, as they are counted for HTTP/2. Source: alb.md section 11.1.
 const MAX_HEADER_LIST: u32 = 32 * 1024 + 128 * 32;
 
@@ -26,6 +33,8 @@ const MAX_HEADER_LIST: u32 = 32 * 1024 + 128 * 32;
 struct Line {
     send: SendRequest<Bytes>,
     active: Rc<Cell<usize>>,
+    /// when it was last seen to be in use
+    used_ms: Cell<u64>,
 }
 
 /// The open connections to one target.
@@ -76,7 +85,7 @@ impl Shared {
         lines.retain_mut(|line| !matches!(line.send.poll_ready(context), Poll::Ready(Err(_))));
         lines
             .iter()
-            .find(|line| line.active.get() < line.send.current_max_send_streams())
+            .find(|line| line.active.get() < line.send.current_max_send_streams().min(MAX_STREAMS))
             .map(Place::on)
     }
 
@@ -91,6 +100,23 @@ impl Shared {
             }
             self.opened.notified().await;
         }
+    }
+
+    /// Lets no further request onto the connection of this one.
+    pub fn leave(&self, place: &Place) {
+        self.lines
+            .borrow_mut()
+            .retain(|line| !Rc::ptr_eq(&line.active, &place.active));
+    }
+
+    /// Ends connections without a request since before `oldest_ms`.
+    pub fn sweep(&self, now_ms: u64, oldest_ms: u64) {
+        self.lines.borrow_mut().retain(|line| {
+            if line.active.get() > 0 {
+                line.used_ms.set(now_ms);
+            }
+            line.used_ms.get() >= oldest_ms
+        });
     }
 
     /// Lets no further request onto the connections there are; those on them end in peace.
@@ -115,6 +141,7 @@ impl Opening<'_> {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
+            .data_frame_budget(SMALL_FRAMES)
             .max_header_list_size(MAX_HEADER_LIST)
             .handshake::<_, Bytes>(stream)
             .await
@@ -135,6 +162,7 @@ impl Opening<'_> {
         let line = Line {
             send,
             active: Rc::default(),
+            used_ms: Cell::new(now_ms()),
         };
         let place = Place::on(&line);
         self.0.lines.borrow_mut().push(line);

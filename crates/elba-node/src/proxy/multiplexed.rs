@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use elba_core::choice::Chosen;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use tokio::net::TcpStream;
 
 use super::connection::{Connection, Next};
@@ -20,6 +20,7 @@ use super::exchange::{ConnectFailure, Flight, HeadForm, Tried, CONNECT_TIMEOUT_M
 use super::ClientStream;
 use crate::counters::{BalancerCells, Target, TargetCells};
 use crate::http2::head;
+use crate::http2::pipe::{Pipe, PipeError};
 use crate::http2::upstream::Place;
 use crate::pool::TargetRuntime;
 use crate::timer::Fired;
@@ -32,91 +33,14 @@ enum Outcome {
     ClientGone,
     ClientTimeout,
     TargetTimeout,
-    /// `untouched`: the target said that it has not looked at the request
+    /// `untouched`: the target said that it has not looked at the request; `alone`: it ended this stream only
     TargetLost {
         untouched: bool,
+        alone: bool,
     },
     BadResponse,
     Cut,
     Ended,
-}
-
-/// One direction of a body: what was received and is not yet sent.
-struct Pipe {
-    waiting: Bytes,
-    /// data are over, trailers may come
-    no_more_data: bool,
-    is_done: bool,
-    /// something has been taken from the receiving side
-    has_begun: bool,
-}
-
-enum PipeError {
-    From,
-    To,
-}
-
-impl Pipe {
-    fn new(is_done: bool) -> Pipe {
-        Pipe {
-            waiting: Bytes::new(),
-            no_more_data: is_done,
-            is_done,
-            has_begun: false,
-        }
-    }
-
-    /// Moves what there is until the end; counts it in `moved`.
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-        from: &mut RecvStream,
-        to: &mut SendStream<Bytes>,
-        moved: &mut u64,
-    ) -> Poll<Result<(), PipeError>> {
-        while !self.is_done {
-            if !self.waiting.is_empty() {
-                to.reserve_capacity(self.waiting.len());
-                let mut room = to.capacity();
-                if room == 0 {
-                    room = match ready!(to.poll_capacity(context)) {
-                        Some(Ok(room)) => room,
-                        _ => return Poll::Ready(Err(PipeError::To)),
-                    };
-                }
-                if room == 0 {
-                    return Poll::Pending;
-                }
-                let part = self.waiting.split_to(room.min(self.waiting.len()));
-                let count = part.len();
-                to.send_data(part, false).map_err(|_| PipeError::To)?;
-                from.flow_control()
-                    .release_capacity(count)
-                    .map_err(|_| PipeError::From)?;
-                *moved += count as u64;
-                continue;
-            }
-            if !self.no_more_data {
-                match ready!(from.poll_data(context)) {
-                    Some(Ok(data)) => {
-                        self.has_begun = true;
-                        self.waiting = data;
-                    }
-                    Some(Err(_)) => return Poll::Ready(Err(PipeError::From)),
-                    None => self.no_more_data = true,
-                }
-                continue;
-            }
-            self.has_begun = true;
-            match ready!(from.poll_trailers(context)) {
-                Ok(Some(trailers)) => to.send_trailers(trailers).map_err(|_| PipeError::To)?,
-                Ok(None) => to.send_data(Bytes::new(), true).map_err(|_| PipeError::To)?,
-                Err(_) => return Poll::Ready(Err(PipeError::From)),
-            }
-            self.is_done = true;
-        }
-        Poll::Ready(Ok(()))
-    }
 }
 
 impl<S: ClientStream> Connection<S> {
@@ -180,9 +104,15 @@ impl<S: ClientStream> Connection<S> {
                     &cells,
                 )
                 .await;
-            if let Outcome::TargetLost { untouched } = outcome {
-                target.http2().forget();
-                let may_resend = (untouched || plan.is_idempotent) && !upload.has_begun && !was_resent;
+            if let Outcome::TargetTimeout = outcome {
+                // it may be dead without a word
+                target.http2().leave(&stream_place);
+            }
+            if let Outcome::TargetLost { untouched, alone } = outcome {
+                if !alone {
+                    target.http2().forget();
+                }
+                let may_resend = (untouched || plan.is_idempotent) && !upload.has_begun() && !was_resent;
                 if may_resend {
                     was_resent = true;
                     failure = Some((502, cells, chosen));
@@ -199,7 +129,7 @@ impl<S: ClientStream> Connection<S> {
                 Outcome::TargetTimeout => self.fail(plan, 504).await,
                 Outcome::Ended => Next::Close,
                 Outcome::ClientGone => {
-                    let status = if upload.is_done { 460 } else { 400 };
+                    let status = if upload.is_done() { 460 } else { 400 };
                     runtime.cells.add_answer(status);
                     self.note(|log| log.record.status = status);
                     Next::Close
@@ -271,8 +201,11 @@ impl<S: ClientStream> Connection<S> {
         cells: &TargetCells,
     ) -> Outcome {
         self.progress();
-        let Ok((answer, to_target)) = send.send_request(request, upload.is_done) else {
-            return Outcome::TargetLost { untouched: true };
+        let Ok((answer, to_target)) = send.send_request(request, upload.is_done()) else {
+            return Outcome::TargetLost {
+                untouched: true,
+                alone: false,
+            };
         };
         drop(send);
         self.stream.set_upstream(to_target);
@@ -281,9 +214,7 @@ impl<S: ClientStream> Connection<S> {
         let outcome = poll_fn(|context| {
             if let Some(why) = self.timer.fired() {
                 return Poll::Ready(Err(match why {
-                    Fired::Timeout if !upload.is_done && upload.waiting.is_empty() && upload.has_begun => {
-                        Outcome::ClientTimeout
-                    }
+                    Fired::Timeout if upload.waits_for_more() => Outcome::ClientTimeout,
                     Fired::Timeout => Outcome::TargetTimeout,
                     Fired::Cut => Outcome::Cut,
                     Fired::Drain => Outcome::Ended,
@@ -304,7 +235,10 @@ impl<S: ClientStream> Connection<S> {
                             && error.reason() == Some(Reason::NO_ERROR));
                     return Poll::Ready(Err(match error.reason() {
                         Some(Reason::PROTOCOL_ERROR) if !error.is_remote() => Outcome::BadResponse,
-                        _ => Outcome::TargetLost { untouched },
+                        _ => Outcome::TargetLost {
+                            untouched,
+                            alone: error.is_reset() && error.is_remote(),
+                        },
                     }));
                 }
                 Poll::Pending => {}
@@ -350,7 +284,7 @@ impl<S: ClientStream> Connection<S> {
         context: &mut Context<'_>,
         upload: &mut Pipe,
     ) -> Poll<Result<(), PipeError>> {
-        if upload.is_done {
+        if upload.is_done() {
             return Poll::Ready(Ok(()));
         }
         let mut moved = 0;
@@ -364,7 +298,7 @@ impl<S: ClientStream> Connection<S> {
             self.progress();
         }
         if let Poll::Ready(Err(PipeError::To)) = polled {
-            upload.is_done = true;
+            upload.end();
         }
         polled
     }
@@ -380,7 +314,7 @@ impl<S: ClientStream> Connection<S> {
             let _ = self.poll_upload_multiplexed(context, upload);
             let mut moved = 0;
             let Some(to) = self.stream.answer_end() else {
-                return Poll::Ready(download.is_done);
+                return Poll::Ready(download.is_done());
             };
             let polled = download.poll(context, &mut answer, to, &mut moved);
             if moved > 0 {

@@ -225,7 +225,7 @@ impl Worker {
         for (group, idle_ms) in config.groups.iter().zip(idle_ms) {
             let oldest = self.now_ms().saturating_sub(idle_ms);
             for target in group.iter().flat_map(|group| &group.targets) {
-                target.sweep(oldest);
+                target.sweep(self.now_ms(), oldest);
             }
         }
     }
