@@ -286,9 +286,10 @@ fn strict(heard: Heard) -> Target {
                 }
             }
         }
-        let mut heard = heard.lock().unwrap();
-        if bytes.windows(9).any(|window| window == b"/smuggled") && !bytes.starts_with(b"POST /t") {
-            heard.1.push(String::from_utf8_lossy(&bytes).into_owned());
+        // the rest never came: it may only be the beginning of what was sent
+        if !bytes.is_empty() && !bytes.windows(3).any(|window| window == b" /t") {
+            let rest = String::from_utf8_lossy(&bytes).into_owned();
+            heard.lock().unwrap().1.push(rest);
         }
     })
 }
@@ -355,7 +356,13 @@ fn one_stream_is_one_request_or_none() {
             .take_while(char::is_ascii_digit)
             .collect();
         let number: usize = digits.parse().unwrap();
-        assert_eq!(body, &sent[number], "{path}");
+        // one whose frames contradict its length is whole, by its length, before that shows
+        let whole = if served[number] {
+            body == &sent[number]
+        } else {
+            sent[number].starts_with(body)
+        };
+        assert!(whole, "{path}: {body:?}");
         times[number] += 1;
     }
     for (number, was_served) in served.iter().enumerate() {
