@@ -205,8 +205,11 @@ fn drawn(random: &mut Random, stream: u32, number: u64) -> (Vec<u8>, Vec<u8>) {
     (frames, body)
 }
 
-/// A request as the strictest reader takes it, and how long it is. None if it has not come whole.
-fn taken(bytes: &[u8]) -> Option<Result<(String, Vec<u8>, usize), String>> {
+/// A request's path and body, and how long it is.
+type Taken = (String, Vec<u8>, usize);
+
+/// A request as the strictest reader takes it. None if it has not come whole.
+fn taken(bytes: &[u8]) -> Option<Result<Taken, String>> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let wrong = |what: &str| Some(Err(format!("{what}: {head:?}")));
@@ -244,7 +247,8 @@ fn taken(bytes: &[u8]) -> Option<Result<(String, Vec<u8>, usize), String>> {
         return Some(Ok((path.to_owned(), body.to_vec(), end + length)));
     }
     let (mut body, mut at) = (Vec::new(), end);
-    while codings > 0 {
+    let mut ended = codings == 0;
+    while !ended {
         let line = bytes[at..].windows(2).position(|two| two == b"\r\n")?;
         let digits = std::str::from_utf8(&bytes[at..at + line]).unwrap_or("?");
         let Ok(size) = usize::from_str_radix(digits, 16) else {
@@ -256,9 +260,7 @@ fn taken(bytes: &[u8]) -> Option<Result<(String, Vec<u8>, usize), String>> {
             return wrong("end of a chunk");
         }
         at += size + 2;
-        if size == 0 {
-            break;
-        }
+        ended = size == 0;
     }
     Some(Ok((path.to_owned(), body, at)))
 }
