@@ -1,6 +1,6 @@
 //! The life of one client connection: read a request, do what `decide` says, again.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -46,16 +46,25 @@ pub(super) enum Next {
     Linger,
 }
 
-/// An open client connection in the counters.
+/// An open client connection in the counters, and its client as X-Forwarded-For names it: without and with its port.
 pub struct Open {
     cells: Arc<BalancerCells>,
+    names: [OnceCell<Box<str>>; 2],
 }
 
 impl Open {
     pub fn new(cells: Arc<BalancerCells>) -> Open {
         cells.add(Balancer::Opened, 1);
         cells.add(Balancer::NewConnectionCount, 1);
-        Open { cells }
+        Open {
+            cells,
+            names: Default::default(),
+        }
+    }
+
+    /// The client as X-Forwarded-For names it.
+    pub(super) fn client(&self, peer: SocketAddr, with_port: bool) -> &str {
+        self.names[usize::from(with_port)].get_or_init(|| client_name(peer, with_port).into_boxed_str())
     }
 }
 
@@ -79,7 +88,6 @@ pub struct Connection<S> {
     pub(super) idle_ms: u64,
     /// when the next response says `Connection: close`; fixed by the first request (client_keep_alive.seconds)
     pub(super) keep_until_ms: u64,
-    pub(super) names: [Option<Box<str>>; 2],
     /// received and sent since the last count
     pub(super) bytes: u64,
     /// received from the client, sent to it: since it connected
@@ -94,7 +102,7 @@ pub struct Connection<S> {
     /// what the request had to wait for, which is decided upon again
     pub(super) fetched: Option<Box<Fetched>>,
     opened_ms: u64,
-    open: Option<Rc<Open>>,
+    pub(super) open: Option<Rc<Open>>,
     place: Option<(Rc<Config>, Place)>,
 }
 
@@ -114,7 +122,6 @@ impl<S: ClientStream> Connection<S> {
             sent: 0,
             idle_ms: DEFAULT_IDLE_MS,
             keep_until_ms: 0,
-            names: [None, None],
             bytes: 0,
             received: 0,
             sent_total: 0,
@@ -335,13 +342,6 @@ impl<S: ClientStream> Connection<S> {
     pub(super) fn is_allowed(&self, config: &Config, place: Place) -> bool {
         let listener = config.compiled.listener_at(place);
         self.worker.lets_in(listener, self.peer, &self.known_as)
-    }
-
-    /// The client as X-Forwarded-For names it.
-    pub(super) fn name_client(&mut self, with_port: bool) {
-        let peer = self.peer;
-        self.names[usize::from(with_port)]
-            .get_or_insert_with(|| client_name(peer, with_port).into_boxed_str());
     }
 
     pub(super) fn count_bytes(&mut self) {

@@ -386,12 +386,12 @@ impl<S: ClientStream> Connection<S> {
             }
         };
         self.note(|log| log.rewritten(rewritten.0.as_deref(), rewritten.1.as_deref()));
-        self.name_client(attributes.xff_client_port);
+        let open = self.open.clone();
         let names = &listener.request_names;
         let context = RequestContext {
-            client: self.names[usize::from(attributes.xff_client_port)]
-                .as_deref()
-                .unwrap_or(""),
+            client: open
+                .as_ref()
+                .map_or("", |open| open.client(self.peer, attributes.xff_client_port)),
             xff_mode: attributes.xff_mode,
             https: listener.protocol == "HTTPS",
             tls_headers: attributes.tls_headers,
