@@ -163,7 +163,13 @@ enum Stream {
 }
 
 async fn connect(url: &Url<'_>, trust: Option<&Arc<ClientConfig>>) -> io::Result<Stream> {
-    let socket = TcpStream::connect((url.host, url.port)).await?;
+    // as curl and browsers do: names below localhost are this machine
+    let place = if url.host.ends_with(".localhost") {
+        "127.0.0.1"
+    } else {
+        url.host
+    };
+    let socket = TcpStream::connect((place, url.port)).await?;
     socket.set_nodelay(true)?;
     if !url.https {
         return Ok(Stream::Plain(socket));

@@ -143,11 +143,25 @@ fn cells<const N: usize>() -> [AtomicU64; N] {
 #[repr(align(128))]
 pub struct BalancerCells {
     cells: [AtomicU64; BALANCER_CELLS],
+    /// ELBAuthLatency: whoever adds to it has waited for an identity provider, so that a lock costs nothing
+    authentication: Mutex<Histogram>,
 }
 
 impl BalancerCells {
     pub fn add(&self, what: Balancer, amount: u64) {
         add(&self.cells[what as usize], amount);
+    }
+
+    /// Counts an ELBAuthLatency: how long an identity provider was asked.
+    pub fn add_authentication_time(&self, micros: u64) {
+        let mut times = self.authentication.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = bucket_index(micros);
+        match times.buckets.binary_search_by_key(&index, |(index, _)| *index) {
+            Ok(at) => times.buckets[at].1 += 1,
+            Err(at) => times.buckets.insert(at, (index, 1)),
+        }
+        times.count += 1;
+        times.sum += micros as f64 / 1e6;
     }
 
     /// Counts an answer of the load balancer's own by its status code.
@@ -264,7 +278,10 @@ impl Counters {
         if let Some((_, cells)) = tracked.cells.iter().find(|(owner, _)| *owner == worker) {
             return cells.clone();
         }
-        let fresh = Arc::new(BalancerCells { cells: cells() });
+        let fresh = Arc::new(BalancerCells {
+            cells: cells(),
+            authentication: Mutex::default(),
+        });
         tracked.cells.push((worker, fresh.clone()));
         fresh
     }
@@ -307,7 +324,7 @@ impl Counters {
         let mut balancers = Vec::new();
         registry.balancers.retain(|name, tracked| {
             let (report, changed) = take_balancer(name, tracked);
-            if !report.counters.is_empty() {
+            if !report.counters.is_empty() || report.authentication_time.count > 0 {
                 balancers.push(report);
             }
             keep(tracked, changed)
@@ -405,6 +422,18 @@ fn take_balancer(
             counters.insert((*metric).to_owned(), grown as f64);
         }
     }
+    let mut authentication_time = Histogram::default();
+    for (_, block) in &tracked.cells {
+        let taken = std::mem::take(
+            &mut *block
+                .authentication
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        authentication_time.count += taken.count;
+        authentication_time.sum += taken.sum;
+        authentication_time.buckets.extend(taken.buckets);
+    }
     let changed = now != tracked.seen;
     let open = |opened: Balancer, closed: Balancer| now[opened as usize].saturating_sub(now[closed as usize]);
     let active =
@@ -416,7 +445,7 @@ fn take_balancer(
     let report = LoadBalancerReport {
         load_balancer: name.to_owned(),
         counters,
-        ..LoadBalancerReport::default()
+        authentication_time,
     };
     (report, changed)
 }
@@ -491,6 +520,21 @@ mod tests {
         assert_eq!(balancers[0].counters["HTTPCode_ELB_502_Count"], 1.0);
         assert_eq!(counters.open_connections(), 2);
         two.add(Balancer::Closed, 2);
+        assert_eq!(counters.take().0, vec![]);
+    }
+
+    #[test]
+    fn authentication_times_come_once() {
+        let counters = Counters::new();
+        for worker in 0..2 {
+            let cells = counters.balancer(worker, "lb");
+            cells.add_authentication_time(2000);
+            cells.add_authentication_time(9);
+        }
+        let times = counters.take().0.remove(0).authentication_time;
+        assert_eq!(times.count, 4);
+        assert_eq!(times.buckets[..2], [(9, 1), (bucket_index(2000), 1)]);
+        assert!((times.sum - 0.004_018).abs() < 1e-9);
         assert_eq!(counters.take().0, vec![]);
     }
 

@@ -3,7 +3,6 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,22 +10,15 @@ use std::time::Duration;
 
 use elba_core::guard::jwt::{KeySet, MAX_KEY_SET};
 use elba_core::guard::Failure;
-use elba_core::http1::chunked::{ChunkedReader, Piece};
-use elba_core::http1::response::{ResponseHead, MAX_HEAD};
-use elba_core::http1::Framing;
-use http::Uri;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use rustls::pki_types::CertificateDer;
+use rustls::{ClientConfig, RootCertStore};
 
-use crate::tls::TlsStream;
+use crate::client::{self, Limits, Reply};
 
 /// Source: alb.md sections 5.4 and 5.5.
-const LIMIT: Duration = Duration::from_secs(5);
+pub const LIMIT: Duration = Duration::from_secs(5);
 /// Token and user info answers; what is allowed of them is far less.
 const MAX_ANSWER: usize = 64 * 1024;
 /// How long a key set is used, and how long one that could not be had is not asked for again.
@@ -34,26 +26,6 @@ const KEYS_MS: u64 = 300_000;
 const RETRY_MS: u64 = 1_000;
 /// A token of an unknown key has the set fetched anew, but not more often than this.
 const UNKNOWN_KEY_MS: u64 = 10_000;
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    #[error("no answer in {} s", LIMIT.as_secs())]
-    Timeout,
-    #[error("the answer is too large")]
-    TooLarge,
-    #[error("{0}")]
-    Failed(#[from] io::Error),
-}
-
-/// One request to a provider.
-#[derive(Debug, Default)]
-pub struct Ask<'a> {
-    pub url: &'a str,
-    /// of a POST
-    pub form: Option<String>,
-    pub authorization: Option<String>,
-}
 
 struct Keys {
     set: Result<Rc<KeySet>, Failure>,
@@ -84,17 +56,19 @@ impl Client {
 
     /// Fetches a key set; `keys` has it, or why it could not be had, from then on.
     pub async fn fetch_keys(&self, roots: &str, url: &str, now_ms: u64) {
-        let ask = Ask {
-            url,
-            ..Ask::default()
-        };
-        let set = match self.fetch(roots, &ask, MAX_KEY_SET).await {
-            Ok((200, document)) => KeySet::parse(&document)
+        let set = match self.ask(roots, "GET", url, "", b"", MAX_KEY_SET).await {
+            Ok(reply) if reply.status == 200 => KeySet::parse(&reply.body)
                 .map(Rc::new)
                 .ok_or(Failure::new(500, "JWKSRequestFailed")),
-            Ok(_) | Err(FetchError::Failed(_)) => Err(Failure::new(500, "JWKSRequestFailed")),
-            Err(FetchError::Timeout) => Err(Failure::new(500, "JWKSRequestTimeout")),
-            Err(FetchError::TooLarge) => Err(Failure::new(500, "JWKSResponseSizeExceeded")),
+            Ok(_) => Err(Failure::new(500, "JWKSRequestFailed")),
+            Err(error) => Err(Failure::new(
+                500,
+                match error {
+                    client::Failure::Timeout | client::Failure::ConnectTimeout => "JWKSRequestTimeout",
+                    client::Failure::TooLarge => "JWKSResponseSizeExceeded",
+                    _ => "JWKSRequestFailed",
+                },
+            )),
         };
         let keys = Keys {
             set,
@@ -103,20 +77,50 @@ impl Client {
         self.keys.borrow_mut().insert(url.to_owned(), keys);
     }
 
-    /// Status and body of the answer. `roots`: PEM of the authorities that are trusted beside the system's.
+    /// The token endpoint's answer to a form.
     ///
     /// # Errors
-    /// Any `FetchError`.
-    pub async fn ask(&self, roots: &str, ask: &Ask<'_>) -> Result<(u16, Vec<u8>), FetchError> {
-        self.fetch(roots, ask, MAX_ANSWER).await
+    /// As `client::ask`.
+    pub async fn post(
+        &self,
+        roots: &str,
+        url: &str,
+        authorization: &str,
+        form: &str,
+    ) -> Result<Reply, client::Failure> {
+        let fields =
+            format!("Authorization: {authorization}\r\nContent-Type: application/x-www-form-urlencoded\r\n");
+        self.ask(roots, "POST", url, &fields, form.as_bytes(), MAX_ANSWER)
+            .await
     }
 
-    async fn fetch(&self, roots: &str, ask: &Ask<'_>, limit: usize) -> Result<(u16, Vec<u8>), FetchError> {
-        let config = self.config(roots)?;
-        match timeout(LIMIT, fetch(config, ask, limit)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(FetchError::Timeout),
-        }
+    /// The user info endpoint's answer.
+    ///
+    /// # Errors
+    /// As `client::ask`.
+    pub async fn get(&self, roots: &str, url: &str, authorization: &str) -> Result<Reply, client::Failure> {
+        let fields = format!("Authorization: {authorization}\r\n");
+        self.ask(roots, "GET", url, &fields, b"", MAX_ANSWER).await
+    }
+
+    /// `roots`: PEM of the authorities that are trusted beside the system's.
+    async fn ask(
+        &self,
+        roots: &str,
+        method: &str,
+        url: &str,
+        fields: &str,
+        body: &[u8],
+        bytes: usize,
+    ) -> Result<Reply, client::Failure> {
+        let config = self.config(roots).map_err(client::Failure::Connect)?;
+        let fields = format!("Accept: application/json\r\nUser-Agent: ELB-Auth/1.0\r\n{fields}");
+        let limits = Limits {
+            connect: LIMIT,
+            whole: LIMIT,
+            bytes,
+        };
+        client::ask(method, url, &fields, body, Some(&config), limits).await
     }
 
     fn config(&self, roots: &str) -> io::Result<Arc<ClientConfig>> {
@@ -142,107 +146,4 @@ fn client_config(roots: &str) -> io::Result<ClientConfig> {
         .map_err(io::Error::other)?
         .with_root_certificates(store)
         .with_no_client_auth())
-}
-
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
-async fn fetch(config: Arc<ClientConfig>, ask: &Ask<'_>, limit: usize) -> Result<(u16, Vec<u8>), FetchError> {
-    let uri: Uri = ask
-        .url
-        .parse()
-        .map_err(|_| invalid("its address cannot be read"))?;
-    let host = uri.host().ok_or_else(|| invalid("its address names no host"))?;
-    let port = uri.port_u16().unwrap_or(443);
-    // as curl and browsers do: names below localhost are this machine
-    let place = if host.ends_with(".localhost") {
-        "127.0.0.1"
-    } else {
-        host
-    };
-    let stream = TcpStream::connect((place.trim_matches(['[', ']']), port)).await?;
-    stream.set_nodelay(true)?;
-    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(io::Error::other)?;
-    let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
-    let mut stream = TlsStream::new(stream, session);
-    poll_fn(|context| stream.poll_handshake(context)).await?;
-    let authority = uri.authority().map_or(host, |authority| authority.as_str());
-    stream.write_all(&request(ask, &uri, authority)).await?;
-
-    let mut head = ResponseHead::default();
-    let mut input = Vec::with_capacity(8 * 1024);
-    let used = loop {
-        match head
-            .parse(&input)
-            .map_err(|_| invalid("it does not answer in HTTP"))?
-        {
-            Some(used) if head.status >= 200 => break used,
-            Some(used) => {
-                input.drain(..used);
-                continue;
-            }
-            None => {}
-        }
-        if input.len() > MAX_HEAD + limit || stream.read_buf(&mut input).await? == 0 {
-            return Err(invalid("its answer breaks off").into());
-        }
-    };
-    let mut body = input.split_off(used);
-    let framing = head.framing(false);
-    let mut chunks = ChunkedReader::default();
-    let mut plain = Vec::new();
-    loop {
-        match framing {
-            Framing::None => return Ok((head.status, Vec::new())),
-            Framing::Length(length) if body.len() as u64 >= length => {
-                body.truncate(length as usize);
-                return Ok((head.status, body));
-            }
-            Framing::Length(length) if length > limit as u64 => return Err(FetchError::TooLarge),
-            Framing::Chunked => {
-                let mut at = 0;
-                while let Piece::Data { start, end } = chunks
-                    .next(&body, &mut at)
-                    .map_err(|_| invalid("its answer is framed badly"))?
-                {
-                    plain.extend_from_slice(&body[start..end]);
-                }
-                body.drain(..at);
-                if chunks.is_done() {
-                    return Ok((head.status, plain));
-                }
-            }
-            Framing::Length(_) | Framing::UntilClose => {}
-        }
-        if body.len().max(plain.len()) > limit {
-            return Err(FetchError::TooLarge);
-        }
-        if stream.read_buf(&mut body).await? == 0 {
-            if framing == Framing::UntilClose {
-                return Ok((head.status, body));
-            }
-            return Err(invalid("its answer breaks off").into());
-        }
-    }
-}
-
-fn request(ask: &Ask, uri: &Uri, authority: &str) -> Vec<u8> {
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    let method = if ask.form.is_some() { "POST" } else { "GET" };
-    let mut out = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: application/json\r\nConnection: close\r\n\
-         User-Agent: ELB-Auth/1.0\r\n"
-    );
-    if let Some(authorization) = &ask.authorization {
-        out.push_str(&format!("Authorization: {authorization}\r\n"));
-    }
-    match &ask.form {
-        Some(form) => out.push_str(&format!(
-            "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{form}",
-            form.len()
-        )),
-        None => out.push_str("\r\n"),
-    }
-    out.into_bytes()
 }

@@ -9,12 +9,12 @@ mod support_tls;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use elba_core::compile::{compile, Serves};
 use elba_core::protocol;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
+use rustls::{ClientConnection, HandshakeKind, StreamOwned};
 use support::*;
 use support_tls::{certificate, client_config, https};
 
@@ -108,6 +108,44 @@ fn certificates_are_chosen_by_name() {
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(presented(&node, "default.example"), next_der);
     assert!(ask(&mut open, GET).0.starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn sessions_are_resumed_and_their_tickets_outlive_a_change_of_certificate() {
+    let target = Target::saying("x");
+    let (one, _) = certificate(&["one.example"]);
+    let (next, _) = certificate(&["one.example"]);
+    let mut node = start(https(snapshot(&[target.address]), vec![one]));
+    let config = client_config(&["http/1.1"]);
+    let handshake = |node: &Node| {
+        let name = ServerName::try_from("one.example").unwrap();
+        let session = ClientConnection::new(config.clone(), name).unwrap();
+        let stream = TcpStream::connect(node.address).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut stream = StreamOwned::new(session, stream);
+        assert!(ask(&mut stream, GET).0.starts_with("HTTP/1.1 200"));
+        stream.conn.handshake_kind().unwrap()
+    };
+    assert_eq!(handshake(&node), HandshakeKind::Full);
+    assert_eq!(handshake(&node), HandshakeKind::Resumed);
+    node.install(|snapshot| snapshot.load_balancers[0].listeners[0].certificates = vec![next]);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(handshake(&node), HandshakeKind::Resumed);
+}
+
+#[test]
+fn who_does_not_get_on_with_the_handshake_is_left() {
+    let (one, _) = certificate(&["one.example"]);
+    let node = start(https(snapshot(&[]), vec![one]));
+    let mut silent = node.connect();
+    let mut halfway = node.connect();
+    // a record that announces more than comes
+    halfway.send([22, 3, 1, 1, 0, 1]);
+    let began = Instant::now();
+    assert!(silent.is_closed() && halfway.is_closed());
+    let waited = began.elapsed();
+    assert!((9..15).contains(&waited.as_secs()), "{waited:?}");
+    assert_eq!(node.counted("ClientTLSNegotiationErrorCount", 1.0), 1.0);
 }
 
 #[test]

@@ -163,19 +163,22 @@ impl<S: ClientStream> Connection<S> {
         .await;
         let decision = loop {
             match self.decide() {
-                Decision::Wait(wait) => Box::pin(self.fetch(*wait)).await,
+                Decision::Wait(wait) => {
+                    if !Box::pin(self.fetch(*wait)).await {
+                        break Decision::Close;
+                    }
+                }
                 decision => break decision,
             }
         };
         match decision {
-            Decision::Wait(_) => {}
             Decision::Incomplete => {
                 // a head that is there whole and yet not: more of it than is read
                 if let Decision::Answer(next) = self.refuse_unread(400) {
                     self.send_output(next).await;
                 }
             }
-            Decision::Close => {}
+            Decision::Close | Decision::Wait(_) => {}
             Decision::Answer(next) => {
                 self.send_output(next).await;
             }
@@ -214,8 +217,10 @@ impl<S: ClientStream> Connection<S> {
                 None => break,
                 Some(Decision::Incomplete | Decision::Close) => break,
                 Some(Decision::Wait(wait)) => {
-                    Box::pin(self.fetch(*wait)).await;
-                    continue;
+                    if Box::pin(self.fetch(*wait)).await {
+                        continue;
+                    }
+                    Next::Close
                 }
                 Some(Decision::Answer(next)) => self.send_output(next).await,
                 Some(Decision::Forward(plan)) => self.exchange(plan).await,

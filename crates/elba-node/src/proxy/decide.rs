@@ -19,7 +19,7 @@ use elba_core::target_tls::TargetTls;
 
 use super::body::Body;
 use super::connection::{Connection, Next};
-use super::guard::{count_failure, Identity, Refusal, Seen, Wait};
+use super::guard::{come_back, count_failure, pass, Fetched, Identity, Refusal, Seen, Wait};
 use super::state::{BalancerRuntime, Config, GroupRuntime, Worker};
 use super::sticky::{self, sticky_group, Sticky};
 use super::transfer::Upload;
@@ -148,7 +148,9 @@ impl<S: ClientStream> Connection<S> {
             Err(Refused(status)) => return self.refuse_unread(status),
         };
         let input = std::mem::take(&mut self.input);
-        let decision = self.decide_complete(&worker, &config, head, &input, used);
+        // it was fetched for this request, and must not meet another
+        let fetched = self.fetched.take().map(|fetched| *fetched);
+        let decision = self.decide_complete(&worker, &config, head, &input, used, fetched);
         self.input = input;
         match decision {
             Ok((plan, taken)) => {
@@ -172,7 +174,10 @@ impl<S: ClientStream> Connection<S> {
         head: &RequestHead,
         input: &Input,
         used: usize,
+        fetched: Option<Fetched>,
     ) -> Result<(Plan, usize), Stop> {
+        // what it is counted for was counted when it was first decided upon
+        let is_first = fetched.is_none();
         let bytes = input.bytes();
         let method = head.method.of(bytes);
         let target = split_target(head.target.of(bytes), method);
@@ -217,7 +222,7 @@ impl<S: ClientStream> Connection<S> {
         } else {
             attributes.desync_mode.judge(head.classification)
         };
-        if !S::MULTIPLEXED && head.classification.reason().is_some() {
+        if is_first && !S::MULTIPLEXED && head.classification.reason().is_some() {
             cells.add(Balancer::DesyncNonCompliant, 1);
         }
         // another protocol's version says more than that it is no request
@@ -244,7 +249,7 @@ impl<S: ClientStream> Connection<S> {
         if forwarded_for_count(bytes, head) > MAX_FORWARDED_FOR {
             return Err(self.error(worker, config, asked, input, 463));
         }
-        if head.has_invalid_names {
+        if is_first && head.has_invalid_names {
             let dropped = attributes.drop_invalid_header_fields;
             cells.add(
                 if dropped {
@@ -280,7 +285,13 @@ impl<S: ClientStream> Connection<S> {
         };
         if target.path == CALLBACK_PATH && listener.router.has_oidc() {
             self.note(|log| log.record.guard = "authenticate");
-            let refusal = self.come_back(runtime, |id| listener.router.oidc(id).cloned(), &seen);
+            let refusal = come_back(
+                worker,
+                runtime,
+                |id| listener.router.oidc(id).cloned(),
+                &seen,
+                fetched,
+            );
             return Err(self.turn_away(worker, config, runtime, asked, input, refusal));
         }
         let Some((rule, evaluated)) = listener.router.route(&facts) else {
@@ -304,7 +315,7 @@ impl<S: ClientStream> Connection<S> {
                     Guard::Oidc(_) | Guard::Impossible => "authenticate",
                 };
                 self.note(|log| log.record.guard = name);
-                match self.pass(worker, runtime, guard, &seen) {
+                match pass(worker, runtime, guard, &seen, fetched) {
                     Ok(identity) => Some(identity),
                     Err(refusal) => {
                         self.note(|log| log.record.actions = "");
@@ -320,11 +331,17 @@ impl<S: ClientStream> Connection<S> {
             Action::Forward(forward) => forward,
             Action::Fixed(fixed) => {
                 cells.add(Balancer::FixedResponse, 1);
-                return Err(
-                    self.answer(worker, config, asked, input, fixed.status, |answer, out| {
+                return Err(self.answer_with(
+                    worker,
+                    config,
+                    asked,
+                    input,
+                    fixed.status,
+                    renewed_cookies(&identity),
+                    |answer, out| {
                         answer.push_fixed(out, fixed.status, &fixed.content_type, fixed.body.as_bytes());
-                    }),
-                );
+                    },
+                ));
             }
             Action::Redirect(redirect) => {
                 let original = Original {
@@ -344,11 +361,17 @@ impl<S: ClientStream> Connection<S> {
                 };
                 cells.add(Balancer::Redirect, 1);
                 self.note(|log| log.record.redirect = log.put(&location));
-                return Err(
-                    self.answer(worker, config, asked, input, redirect.status, |answer, out| {
+                return Err(self.answer_with(
+                    worker,
+                    config,
+                    asked,
+                    input,
+                    redirect.status,
+                    renewed_cookies(&identity),
+                    |answer, out| {
                         answer.push_redirect(out, redirect.status, &location);
-                    }),
-                );
+                    },
+                ));
             }
             Action::Impossible => return Err(self.error(worker, config, asked, input, 500)),
         };
@@ -594,6 +617,11 @@ fn is_grpc(bytes: &[u8], head: &RequestHead, method: &[u8]) -> bool {
             field.name.of(bytes).eq_ignore_ascii_case(b"content-type")
                 && field.value.of(bytes).starts_with(b"application/grpc")
         })
+}
+
+/// The cookies of a session that was renewed for this request.
+fn renewed_cookies(identity: &Option<Identity>) -> &[u8] {
+    identity.as_ref().map_or(&[], |identity| &identity.cookies)
 }
 
 enum Stop {

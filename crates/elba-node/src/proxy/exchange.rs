@@ -24,7 +24,7 @@ use rustls::ClientConfig;
 
 use super::connection::{Connection, Next};
 use super::decide::Plan;
-use super::state::Worker;
+use super::state::{BalancerRuntime, Worker};
 use super::sticky::set_cookies;
 use super::transfer::{Download, UploadError};
 use super::ClientStream;
@@ -35,9 +35,9 @@ use crate::pool::{TargetRuntime, Upstream};
 use crate::timer::Fired;
 
 /// Source: alb.md section 14.
-pub(super) const CONNECT_TIMEOUT_MS: u64 = 10_000;
+const CONNECT_TIMEOUT_MS: u64 = 10_000;
 /// How many targets one request is offered to when they cannot be connected to.
-pub(super) const MAX_TARGETS: usize = 3;
+const MAX_TARGETS: usize = 3;
 /// Interim responses a target may send before its final one.
 const MAX_INTERIM: u32 = 32;
 
@@ -62,6 +62,8 @@ enum Outcome {
 pub(super) struct Tried {
     targets: [u32; MAX_TARGETS],
     count: usize,
+    /// the attempt that failed last: the status for the client if nobody else can take the request
+    last: Option<(u16, Arc<TargetCells>, Chosen)>,
 }
 
 impl Default for Tried {
@@ -69,19 +71,41 @@ impl Default for Tried {
         Tried {
             targets: [u32::MAX; MAX_TARGETS],
             count: 0,
+            last: None,
         }
     }
 }
 
 impl Tried {
     /// How many they are now.
-    pub fn add(&mut self, target: u32) -> usize {
+    fn add(&mut self, target: u32) -> usize {
         if let Some(place) = self.targets.get_mut(self.count) {
             *place = target;
             self.count += 1;
         }
         self.count
     }
+
+    /// The client gets this status if nobody else can take the request.
+    pub fn failed(&mut self, status: u16, attempt: Attempt) {
+        self.last = Some((status, attempt.cells, attempt.chosen));
+    }
+}
+
+/// One target that is to have the request.
+pub(super) struct Attempt {
+    pub chosen: Chosen,
+    pub target: Rc<TargetRuntime>,
+    pub runtime: Rc<BalancerRuntime>,
+    pub cells: Arc<TargetCells>,
+    pub flight: Flight,
+}
+
+/// What a client gets that no target was found for.
+pub(super) enum Given {
+    /// an error page
+    Error(u16),
+    Nothing(Next),
 }
 
 /// A request in flight on a target, in the counters.
@@ -91,7 +115,7 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub fn new(target: Rc<TargetRuntime>, cells: Arc<TargetCells>) -> Flight {
+    fn new(target: Rc<TargetRuntime>, cells: Arc<TargetCells>) -> Flight {
         target.state.request_began();
         cells.add(Target::Begun, 1);
         Flight { target, cells }
@@ -121,72 +145,45 @@ impl<S: ClientStream> Connection<S> {
         let mut tried = Tried::default();
         let mut was_resent = false;
         let mut fresh_only = false;
-        // the attempt that failed last: the status for the client if nobody else can take the request
-        let mut failure: Option<(u16, Arc<TargetCells>, Chosen)> = None;
         loop {
-            let now = worker.now_ms();
-            let preferred = plan.sticky.preferred.take();
-            let Some(chosen) = self.choose(&plan, preferred, &tried) else {
-                let status = match failure {
-                    None => 503,
-                    Some((status, cells, chosen)) => {
-                        self.count_request(&plan, &cells, chosen);
-                        status
-                    }
-                };
-                return self.fail(plan, status).await;
+            let preferred = plan.sticky.preferred;
+            let Some(attempt) = self.begin_attempt(&mut plan, &tried) else {
+                return self.nobody_left(plan, tried).await;
             };
-            plan.chosen = chosen.index;
-            self.note(|log| log.record.target = Some(chosen.index));
-            let target = plan.group.targets[chosen.index as usize].clone();
-            let runtime = plan.config.balancers[plan.place.load_balancer as usize].clone();
-            let group = &plan.group.group.source.arn;
-            let cells = target.cells(worker.index, &worker.counters, &runtime.balancer, group);
-            self.timer.reset();
-            self.timer.set_target(Arc::as_ptr(&target.state) as usize);
-            let flight = Flight::new(target.clone(), cells.clone());
+            let Attempt { target, cells, .. } = &attempt;
 
             let idle = if fresh_only {
                 None
             } else {
-                self.take_idle(&plan, &target).await
+                self.take_idle(&plan, target).await
             };
             let upstream = match idle {
                 Some(upstream) => Ok(upstream),
                 None => {
                     let tls = plan.target_tls().map(|tls| &tls.http1);
-                    self.connect(&target, tls, runtime.cells.clone()).await
+                    self.connect(target, tls, attempt.runtime.cells.clone()).await
                 }
             };
             let mut upstream = match upstream {
                 Ok(upstream) => upstream,
-                Err(ConnectFailure::Gone(next)) => return next,
-                Err(ConnectFailure::Cut) => return self.fail(plan, 502).await,
-                Err(ConnectFailure::Short) => return self.fail(plan, 503).await,
-                Err(ConnectFailure::Failed(what, status)) => {
-                    cells.add(what, 1);
-                    target.suspect(now);
-                    if tried.add(chosen.index) == MAX_TARGETS {
-                        self.count_request(&plan, &cells, chosen);
-                        return self.fail(plan, status).await;
-                    }
-                    failure = Some((status, cells, chosen));
-                    continue;
-                }
+                Err(why) => match self.give_up(&plan, why, attempt, &mut tried) {
+                    Some(given) => return self.give(plan, given).await,
+                    None => continue,
+                },
             };
 
             self.note(|log| log.record.dispatched = Some(Instant::now()));
             let mut from_target = Input::default();
             let outcome = self
-                .attempt(&mut plan, &mut upstream, &mut from_target, &cells)
+                .attempt(&mut plan, &mut upstream, &mut from_target, cells)
                 .await;
             if let Outcome::TargetLost(true) = outcome {
                 let may_resend = plan.is_idempotent && !plan.upload.is_streaming && !was_resent;
                 if upstream.is_used {
                     target.forget_idle();
                 } else {
-                    target.suspect(now);
-                    tried.add(chosen.index);
+                    target.suspect(worker.now_ms());
+                    tried.add(attempt.chosen.index);
                 }
                 if may_resend && (upstream.is_used || tried.count < MAX_TARGETS) {
                     was_resent = true;
@@ -195,17 +192,18 @@ impl<S: ClientStream> Connection<S> {
                         // nothing is known against the target itself
                         plan.sticky.preferred = preferred;
                     }
-                    failure = Some((502, cells, chosen));
+                    tried.failed(502, attempt);
                     self.sent = 0;
                     plan.upload.is_finished = false;
                     plan.upload.is_broken = false;
                     continue;
                 }
             }
-            self.count_request(&plan, &cells, chosen);
-            let next = match outcome {
+            self.count_request(&plan, cells, attempt.chosen);
+            return match outcome {
                 Outcome::Response(download) => {
-                    self.finish(plan, download, upstream, from_target, &flight).await
+                    self.finish(plan, download, upstream, from_target, &attempt.flight)
+                        .await
                 }
                 Outcome::Upgraded => {
                     self.tunnel(&mut upstream, &mut from_target).await;
@@ -223,23 +221,81 @@ impl<S: ClientStream> Connection<S> {
                         Outcome::TargetTimeout => self.fail(plan, 504).await,
                         Outcome::Ended => Next::Close,
                         Outcome::ClientGone => {
-                            // nobody is there to be told; counted as the log would say
                             let status = if plan.upload.is_finished { 460 } else { 400 };
-                            runtime.cells.add_answer(status);
-                            self.note(|log| log.record.status = status);
-                            Next::Close
+                            self.client_gone(&attempt.runtime, status)
                         }
                         _ => self.fail(plan, 502).await,
                     }
                 }
             };
-            drop(flight);
-            return next;
+        }
+    }
+
+    /// The next target and what is counted there; None if nobody is left.
+    pub(super) fn begin_attempt(&mut self, plan: &mut Plan, tried: &Tried) -> Option<Attempt> {
+        let worker = self.worker.clone();
+        let preferred = plan.sticky.preferred.take();
+        let chosen = self.choose(plan, preferred, tried)?;
+        plan.chosen = chosen.index;
+        self.note(|log| log.record.target = Some(chosen.index));
+        let target = plan.group.targets[chosen.index as usize].clone();
+        let runtime = plan.config.balancers[plan.place.load_balancer as usize].clone();
+        let group = &plan.group.group.source.arn;
+        let cells = target.cells(worker.index, &worker.counters, &runtime.balancer, group);
+        self.timer.reset();
+        self.timer.set_target(Arc::as_ptr(&target.state) as usize);
+        Some(Attempt {
+            chosen,
+            runtime,
+            flight: Flight::new(target.clone(), cells.clone()),
+            target,
+            cells,
+        })
+    }
+
+    /// Whom no target takes gets what the last of them did, or 503.
+    pub(super) async fn nobody_left(&mut self, plan: Plan, tried: Tried) -> Next {
+        let status = tried.last.map_or(503, |(status, cells, chosen)| {
+            self.count_request(&plan, &cells, chosen);
+            status
+        });
+        self.fail(plan, status).await
+    }
+
+    /// A connection that could not be made. None: another target may take the request; else what the client gets.
+    pub(super) fn give_up(
+        &mut self,
+        plan: &Plan,
+        why: ConnectFailure,
+        attempt: Attempt,
+        tried: &mut Tried,
+    ) -> Option<Given> {
+        match why {
+            ConnectFailure::Gone(next) => Some(Given::Nothing(next)),
+            ConnectFailure::Cut => Some(Given::Error(502)),
+            ConnectFailure::Short => Some(Given::Error(503)),
+            ConnectFailure::Failed(what, status) => {
+                attempt.cells.add(what, 1);
+                attempt.target.suspect(self.worker.now_ms());
+                if tried.add(attempt.chosen.index) == MAX_TARGETS {
+                    self.count_request(plan, &attempt.cells, attempt.chosen);
+                    return Some(Given::Error(status));
+                }
+                tried.failed(status, attempt);
+                None
+            }
+        }
+    }
+
+    pub(super) async fn give(&mut self, plan: Plan, given: Given) -> Next {
+        match given {
+            Given::Nothing(next) => next,
+            Given::Error(status) => self.fail(plan, status).await,
         }
     }
 
     /// The target for the next attempt: the one that a cookie asks for, else as the group's algorithm says.
-    pub(super) fn choose(&self, plan: &Plan, preferred: Option<u32>, tried: &Tried) -> Option<Chosen> {
+    fn choose(&self, plan: &Plan, preferred: Option<u32>, tried: &Tried) -> Option<Chosen> {
         let mut chooser = plan.group.chooser.borrow_mut();
         if let Some(index) = preferred {
             return Some(Chosen {
@@ -322,7 +378,7 @@ impl<S: ClientStream> Connection<S> {
         let kind = Target::TargetConnectionError;
         let mut upstream = {
             let mut connecting = std::pin::pin!(Upstream::connect(&target.state, cells));
-            self.in_time(kind, |context| connecting.as_mut().poll(context))
+            self.in_time(|| kind, |context| connecting.as_mut().poll(context))
                 .await?
         };
         if let Some(config) = tls {
@@ -330,30 +386,55 @@ impl<S: ClientStream> Connection<S> {
             upstream = upstream
                 .secured(&target.state, config.clone())
                 .map_err(|_| ConnectFailure::Failed(kind, 502))?;
-            self.in_time(kind, |context| upstream.poll_handshake(context))
+            self.in_time(|| kind, |context| upstream.poll_handshake(context))
                 .await?;
         }
         Ok(upstream)
     }
 
-    /// What `poll` gives within the connect time-out; a failure counts as `kind`.
-    async fn in_time<T>(
+    /// Whether the client has left. What it sends meanwhile, as far as there is room for it, waits in the input.
+    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.input.has_room(BLOCK) {
+            match self
+                .input
+                .poll_fill(context, &mut self.stream, &self.worker.buffers, BLOCK)
+            {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.bytes += count as u64;
+                    self.received += count as u64;
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Nobody is there to be told; counted as the log would say.
+    pub(super) fn client_gone(&mut self, runtime: &BalancerRuntime, status: u16) -> Next {
+        runtime.cells.add_answer(status);
+        self.note(|log| log.record.status = status);
+        Next::Close
+    }
+
+    /// What `poll` gives within the connect time-out; a failure counts as what `kind` says then.
+    pub(super) async fn in_time<T>(
         &mut self,
-        kind: Target,
+        kind: impl Fn() -> Target,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Result<T, ConnectFailure> {
         self.timer.set(self.worker.now_ms() + CONNECT_TIMEOUT_MS);
         poll_fn(|context| {
             if let Some(why) = self.timer.fired() {
                 return Poll::Ready(Err(match why {
-                    Fired::Timeout => ConnectFailure::Failed(kind, 504),
+                    Fired::Timeout => ConnectFailure::Failed(kind(), 504),
                     Fired::Cut => ConnectFailure::Cut,
                     Fired::Drain => ConnectFailure::Gone(Next::Close),
                 }));
             }
             match ready!(poll(context)) {
                 Ok(done) => Poll::Ready(Ok(done)),
-                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error, kind))),
+                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error, kind()))),
             }
         })
         .await
@@ -396,18 +477,8 @@ impl<S: ClientStream> Connection<S> {
                 }
             }
             // a client that leaves is noticed; what it sends meanwhile is its next request
-            while plan.upload.is_finished && self.input.has_room(BLOCK) {
-                match self
-                    .input
-                    .poll_fill(context, &mut self.stream, &worker.buffers, BLOCK)
-                {
-                    Poll::Ready(Ok(count)) if count > 0 => {
-                        self.bytes += count as u64;
-                        self.received += count as u64;
-                    }
-                    Poll::Ready(_) => return Poll::Ready(Outcome::ClientGone),
-                    Poll::Pending => break,
-                }
+            if plan.upload.is_finished && self.poll_gone(context).is_ready() {
+                return Poll::Ready(Outcome::ClientGone);
             }
             loop {
                 match from_target.poll_fill(context, upstream, &worker.buffers, MAX_HEAD + BLOCK) {

@@ -151,7 +151,7 @@ impl<S: ClientStream> Connection<S> {
                 }
                 Interrupted::ClientTimeout => self.fail(plan, 408).await,
                 Interrupted::BadBody => self.fail(plan, 400).await,
-                Interrupted::ClientGone => self.gone(&plan, 400),
+                Interrupted::ClientGone => self.client_gone(&runtime, 400),
                 Interrupted::Ended => Next::Close,
             };
         }
@@ -168,7 +168,7 @@ impl<S: ClientStream> Connection<S> {
         let asked = ask("POST", &url, &fields, &request, None, limits);
         let reply = match self.wait_for(asked, INVOCATION_TIMEOUT).await {
             Ok(reply) => reply,
-            Err(Interrupted::ClientGone) => return self.gone(&plan, 460),
+            Err(Interrupted::ClientGone) => return self.client_gone(&runtime, 460),
             Err(_) => return Next::Close,
         };
         self.count_request(
@@ -244,15 +244,6 @@ impl<S: ClientStream> Connection<S> {
         self.fail(plan, refusal.status).await
     }
 
-    /// The client is no longer there to be told; counted as the log would say.
-    fn gone(&mut self, plan: &Plan, status: u16) -> Next {
-        plan.config.balancers[plan.place.load_balancer as usize]
-            .cells
-            .add_answer(status);
-        self.note(|log| log.record.status = status);
-        Next::Close
-    }
-
     /// Appends what is still to come of the request's body to `into`, without chunks.
     pub(super) async fn collect(
         &mut self,
@@ -305,11 +296,10 @@ impl<S: ClientStream> Connection<S> {
         answer: F,
         at_most: Duration,
     ) -> Result<F::Output, Interrupted> {
-        let worker = self.worker.clone();
         let mut answer = pin!(answer);
         self.timer.reset();
         self.timer
-            .set(worker.now_ms() + at_most.as_millis() as u64 + 1000);
+            .set(self.worker.now_ms() + at_most.as_millis() as u64 + 1000);
         poll_fn(|context| {
             if self.timer.fired().is_some() {
                 return Poll::Ready(Err(Interrupted::Ended));
@@ -317,20 +307,7 @@ impl<S: ClientStream> Connection<S> {
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
                 return Poll::Ready(Ok(answer));
             }
-            while self.input.has_room(BLOCK) {
-                match self
-                    .input
-                    .poll_fill(context, &mut self.stream, &worker.buffers, BLOCK)
-                {
-                    Poll::Ready(Ok(count)) if count > 0 => {
-                        self.bytes += count as u64;
-                        self.received += count as u64;
-                    }
-                    Poll::Ready(_) => return Poll::Ready(Err(Interrupted::ClientGone)),
-                    Poll::Pending => break,
-                }
-            }
-            Poll::Pending
+            self.poll_gone(context).map(|()| Err(Interrupted::ClientGone))
         })
         .await
     }

@@ -2,8 +2,8 @@
 //! provider and back. Deciding does not wait: it says what it needs (`Wait`), which is fetched, and then the request is
 //! decided upon again.
 
-use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use elba_core::guard::oidc::{arrive, Arrival, Oidc, Sealing, NONCE_COOKIE};
 use elba_core::guard::session::Session;
@@ -13,13 +13,16 @@ use elba_core::http1::request::RequestHead;
 use elba_core::stickiness::find_cookie;
 
 use super::connection::Connection;
+use super::function::Interrupted;
 use super::state::{BalancerRuntime, Worker};
 use super::ClientStream;
 use crate::counters::Balancer;
-use crate::idp::{Ask, FetchError};
+use crate::{client, idp};
 
 /// How long a signed statement about a user is good for.
 const IDENTITY_SECONDS: u64 = 120;
+/// Two endpoints are asked for a login.
+const FETCH_LIMIT: Duration = idp::LIMIT.saturating_mul(2);
 const UNHANDLED: Failure = Failure::new(500, "AuthUnhandledException");
 
 /// What has to be fetched before the request can be decided upon.
@@ -89,175 +92,200 @@ impl Seen<'_> {
     }
 }
 
-impl<S: ClientStream> Connection<S> {
-    /// What the target is told of a request that passes.
-    pub(super) fn pass(
-        &mut self,
-        worker: &Worker,
-        runtime: &BalancerRuntime,
-        guard: &Guard,
-        seen: &Seen,
-    ) -> Result<Identity, Refusal> {
-        match guard {
-            Guard::Impossible => Err(Refusal::Failed(UNHANDLED)),
-            Guard::Oidc(oidc) => self.pass_oidc(worker, runtime, oidc, seen),
-            Guard::Jwt(rules) => {
-                let passed = pass_jwt(worker, rules, seen);
-                match &passed {
-                    Ok(()) => runtime.cells.add(Balancer::JwtValidationSuccess, 1),
-                    Err(Refusal::Failed(_)) => runtime.cells.add(Balancer::JwtValidationFailure, 1),
-                    Err(_) => {}
-                }
-                passed.map(|()| Identity::default())
+/// What the target is told of a request that passes.
+pub(super) fn pass(
+    worker: &Worker,
+    runtime: &BalancerRuntime,
+    guard: &Guard,
+    seen: &Seen,
+    fetched: Option<Fetched>,
+) -> Result<Identity, Refusal> {
+    match guard {
+        Guard::Impossible => Err(Refusal::Failed(UNHANDLED)),
+        Guard::Oidc(oidc) => pass_oidc(worker, runtime, oidc, seen, fetched),
+        Guard::Jwt(rules) => {
+            let passed = pass_jwt(worker, rules, seen);
+            match &passed {
+                Ok(()) => runtime.cells.add(Balancer::JwtValidationSuccess, 1),
+                Err(Refusal::Failed(_)) => runtime.cells.add(Balancer::JwtValidationFailure, 1),
+                Err(_) => {}
             }
+            passed.map(|()| Identity::default())
         }
     }
+}
 
-    fn pass_oidc(
-        &mut self,
-        worker: &Worker,
-        runtime: &BalancerRuntime,
-        oidc: &Arc<Oidc>,
-        seen: &Seen,
-    ) -> Result<Identity, Refusal> {
-        let balancer = &runtime.balancer;
-        let scope = balancer.source.arn.as_str();
-        let name = oidc.source.session_cookie_name.as_str();
-        let now = worker.epoch_seconds();
-        let known = Session::find(seen.bytes, &seen.head.fields, &balancer.cookie_keys, scope, name)
-            .filter(|session| session.guard == oidc.id);
-        let had_session = known.is_some();
-        let mut session = known.filter(|session| now.saturating_sub(session.since) < oidc.session_seconds);
-        let mut identity = Identity::default();
-        let is_due = |session: &Session| {
-            session.refresh_token.is_some() && session.renew_at.is_some_and(|at| at <= now)
-        };
-        if session.as_ref().is_some_and(is_due) {
-            session = match (self.fetched.take().map(|fetched| *fetched), session) {
-                (Some(Fetched::Renewal(renewed)), _) => {
-                    if let Some(renewed) = &renewed {
-                        runtime.cells.add(Balancer::AuthRefreshTokenSuccess, 1);
-                        push_session(worker, runtime, oidc, renewed, &mut identity.cookies)?;
-                    }
-                    renewed
+fn pass_oidc(
+    worker: &Worker,
+    runtime: &BalancerRuntime,
+    oidc: &Arc<Oidc>,
+    seen: &Seen,
+    fetched: Option<Fetched>,
+) -> Result<Identity, Refusal> {
+    let balancer = &runtime.balancer;
+    let scope = balancer.source.arn.as_str();
+    let name = oidc.source.session_cookie_name.as_str();
+    let now = worker.epoch_seconds();
+    let known = Session::find(seen.bytes, &seen.head.fields, &balancer.cookie_keys, scope, name)
+        .filter(|session| session.guard == oidc.id);
+    let had_session = known.is_some();
+    let mut session = known.filter(|session| now.saturating_sub(session.since) < oidc.session_seconds);
+    let mut identity = Identity::default();
+    let is_due =
+        |session: &Session| session.refresh_token.is_some() && session.renew_at.is_some_and(|at| at <= now);
+    if session.as_ref().is_some_and(is_due) {
+        session = match (fetched, session) {
+            (Some(Fetched::Renewal(renewed)), _) => {
+                if let Some(renewed) = &renewed {
+                    runtime.cells.add(Balancer::AuthRefreshTokenSuccess, 1);
+                    push_session(worker, runtime, oidc, renewed, &mut identity.cookies)?;
                 }
-                (_, Some(session)) => {
-                    let oidc = oidc.clone();
-                    return Err(Refusal::Wait(Box::new(Wait::Renewal { oidc, session })));
-                }
-                (_, None) => None,
-            };
-        }
-        let Some(session) = session else {
-            return match oidc.on_unauthenticated {
-                OnUnauthenticated::Allow => Ok(identity),
-                OnUnauthenticated::Deny if !had_session => Err(Refusal::Failed(Failure::new(401, ""))),
-                _ => Err(depart(worker, runtime, oidc, seen)?),
-            };
+                renewed
+            }
+            (_, Some(session)) => {
+                let oidc = oidc.clone();
+                return Err(Refusal::Wait(Box::new(Wait::Renewal { oidc, session })));
+            }
+            (_, None) => None,
         };
-        let signer = balancer.signer.as_ref().ok_or(Refusal::Failed(UNHANDLED))?;
-        let source = &oidc.source;
-        let data = signer
-            .sign(
-                scope,
-                &source.issuer,
-                &source.client_id,
-                &session.claims,
-                now + IDENTITY_SECONDS,
-            )
-            .ok_or(Refusal::Failed(UNHANDLED))?;
-        for (name, value) in [
-            ("x-amzn-oidc-accesstoken", session.access_token.as_str()),
-            ("x-amzn-oidc-identity", session.subject.as_str()),
-            ("x-amzn-oidc-data", data.as_str()),
-        ] {
-            identity
-                .lines
-                .extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-        }
-        Ok(identity)
     }
-
-    /// A client that comes back from its provider.
-    pub(super) fn come_back(
-        &mut self,
-        runtime: &BalancerRuntime,
-        find_oidc: impl Fn(u64) -> Option<Arc<Oidc>>,
-        seen: &Seen,
-    ) -> Refusal {
-        let worker = self.worker.clone();
-        if let Some(Fetched::Login(result)) = self.fetched.take().map(|fetched| *fetched) {
-            return match result {
-                Err(failure) => Refusal::Failed(failure),
-                Ok((session, url)) => {
-                    let Some(oidc) = find_oidc(session.guard) else {
-                        return Refusal::Failed(Failure::new(401, "AuthInvalidStateParam"));
-                    };
-                    let mut cookies = Vec::new();
-                    if let Err(refusal) = push_session(&worker, runtime, &oidc, &session, &mut cookies) {
-                        return refusal;
-                    }
-                    runtime.cells.add(Balancer::AuthSuccess, 1);
-                    let line = format!(
-                        "Set-Cookie: {NONCE_COOKIE}=; Expires={}; Path=/; Secure; HttpOnly\r\n",
-                        http_date(0)
-                    );
-                    cookies.extend_from_slice(line.as_bytes());
-                    Refusal::Redirect {
-                        location: url,
-                        cookies,
-                    }
-                }
-            };
-        }
-        let balancer = &runtime.balancer;
-        let nonce = find_cookie(seen.bytes, &seen.head.fields, NONCE_COOKIE);
-        let arrival = arrive(
-            &balancer.cookie_keys,
-            &balancer.source.arn,
-            seen.query,
-            nonce,
-            worker.epoch_seconds(),
-        );
-        let arrival = match arrival {
-            Ok(arrival) => arrival,
-            Err(failure) => return Refusal::Failed(failure),
+    let Some(session) = session else {
+        return match oidc.on_unauthenticated {
+            OnUnauthenticated::Allow => Ok(identity),
+            OnUnauthenticated::Deny if !had_session => Err(Refusal::Failed(Failure::new(401, ""))),
+            _ => Err(depart(worker, runtime, oidc, seen)?),
         };
-        match (find_oidc(arrival.guard), seen.host()) {
-            (Some(oidc), Ok(host)) => Refusal::Wait(Box::new(Wait::Login { oidc, arrival, host })),
-            (None, _) => Refusal::Failed(Failure::new(401, "AuthInvalidStateParam")),
-            (_, Err(refusal)) => refusal,
-        }
+    };
+    let signer = balancer.signer.as_ref().ok_or(Refusal::Failed(UNHANDLED))?;
+    let source = &oidc.source;
+    let data = signer
+        .sign(
+            scope,
+            &source.issuer,
+            &source.client_id,
+            &session.claims,
+            now + IDENTITY_SECONDS,
+        )
+        .ok_or(Refusal::Failed(UNHANDLED))?;
+    for (name, value) in [
+        ("x-amzn-oidc-accesstoken", session.access_token.as_str()),
+        ("x-amzn-oidc-identity", session.subject.as_str()),
+        ("x-amzn-oidc-data", data.as_str()),
+    ] {
+        identity
+            .lines
+            .extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
+    Ok(identity)
+}
 
-    /// Fetches what the request waits for; it is to be decided upon again then.
-    pub(super) async fn fetch(&mut self, wait: Wait) {
+/// A client that comes back from its provider.
+pub(super) fn come_back(
+    worker: &Worker,
+    runtime: &BalancerRuntime,
+    find_oidc: impl Fn(u64) -> Option<Arc<Oidc>>,
+    seen: &Seen,
+    fetched: Option<Fetched>,
+) -> Refusal {
+    if let Some(Fetched::Login(result)) = fetched {
+        return match result {
+            Err(failure) => Refusal::Failed(failure),
+            Ok((session, url)) => {
+                let Some(oidc) = find_oidc(session.guard) else {
+                    return Refusal::Failed(Failure::new(401, "AuthInvalidStateParam"));
+                };
+                let mut cookies = Vec::new();
+                if let Err(refusal) = push_session(worker, runtime, &oidc, &session, &mut cookies) {
+                    return refusal;
+                }
+                runtime.cells.add(Balancer::AuthSuccess, 1);
+                let line = format!(
+                    "Set-Cookie: {NONCE_COOKIE}=; Expires={}; Path=/; Secure; HttpOnly\r\n",
+                    http_date(0)
+                );
+                cookies.extend_from_slice(line.as_bytes());
+                Refusal::Redirect {
+                    location: url,
+                    cookies,
+                }
+            }
+        };
+    }
+    let balancer = &runtime.balancer;
+    let nonce = find_cookie(seen.bytes, &seen.head.fields, NONCE_COOKIE);
+    let arrival = arrive(
+        &balancer.cookie_keys,
+        &balancer.source.arn,
+        seen.query,
+        nonce,
+        worker.epoch_seconds(),
+    );
+    let arrival = match arrival {
+        Ok(arrival) => arrival,
+        Err(failure) => return Refusal::Failed(failure),
+    };
+    match (find_oidc(arrival.guard), seen.host()) {
+        (Some(oidc), Ok(host)) => Refusal::Wait(Box::new(Wait::Login { oidc, arrival, host })),
+        (None, _) => Refusal::Failed(Failure::new(401, "AuthInvalidStateParam")),
+        (_, Err(refusal)) => refusal,
+    }
+}
+
+impl<S: ClientStream> Connection<S> {
+    /// Fetches what the request waits for; it is to be decided upon again then. False if the client has left meanwhile.
+    pub(super) async fn fetch(&mut self, wait: Wait) -> bool {
         let worker = self.worker.clone();
         let config = worker.config();
-        let balancer = self
-            .find_place(&config, None)
-            .map(|place| config.compiled.load_balancer_at(place));
-        let mut roots = config.compiled.node.identity_authorities.clone();
-        roots.push_str(balancer.map_or("", |balancer| &balancer.source.trusted_roots));
-        drop(config);
-        let fetched = match wait {
-            Wait::Keys { url } => {
-                worker.idp.fetch_keys(&roots, &url, worker.now_ms()).await;
-                Fetched::Keys
-            }
-            Wait::Login { oidc, arrival, host } => {
-                let form = oidc.code_form(&arrival.code, &host);
-                let session = log_in(&worker, &roots, &oidc, form, None).await;
-                Fetched::Login(session.map(|session| (session, arrival.url)))
-            }
-            Wait::Renewal { oidc, session } => {
-                let form = oidc.refresh_form(session.refresh_token.as_deref().unwrap_or_default());
-                Fetched::Renewal(log_in(&worker, &roots, &oidc, form, Some(session)).await.ok())
-            }
+        let Some(place) = self.find_place(&config, None) else {
+            return false;
         };
-        self.fetched = Some(Box::new(fetched));
-        self.timer.reset();
-        self.progress();
+        let runtime = config.balancers[place.load_balancer as usize].clone();
+        let mut roots = config.compiled.node.identity_authorities.clone();
+        roots.push_str(&runtime.balancer.source.trusted_roots);
+        drop(config);
+        match self
+            .wait_for(fetch(&worker, &runtime, &roots, wait), FETCH_LIMIT)
+            .await
+        {
+            Ok(fetched) => {
+                self.fetched = Some(Box::new(fetched));
+                self.timer.reset();
+                self.progress();
+                true
+            }
+            Err(why) => {
+                if let Interrupted::ClientGone = why {
+                    self.client_gone(&runtime, 460);
+                }
+                false
+            }
+        }
+    }
+}
+
+async fn fetch(worker: &Worker, runtime: &BalancerRuntime, roots: &str, wait: Wait) -> Fetched {
+    let began = Instant::now();
+    match wait {
+        Wait::Keys { url } => {
+            worker.idp.fetch_keys(roots, &url, worker.now_ms()).await;
+            Fetched::Keys
+        }
+        Wait::Login { oidc, arrival, host } => {
+            let form = oidc.code_form(&arrival.code, &host);
+            let session = log_in(worker, roots, &oidc, form, None).await;
+            runtime
+                .cells
+                .add_authentication_time(began.elapsed().as_micros() as u64);
+            Fetched::Login(session.map(|session| (session, arrival.url)))
+        }
+        Wait::Renewal { oidc, session } => {
+            let form = oidc.refresh_form(session.refresh_token.as_deref().unwrap_or_default());
+            let renewed = log_in(worker, roots, &oidc, form, Some(session)).await;
+            runtime
+                .cells
+                .add_authentication_time(began.elapsed().as_micros() as u64);
+            Fetched::Renewal(renewed.ok())
+        }
     }
 }
 
@@ -290,7 +318,6 @@ fn pass_jwt(worker: &Worker, rules: &elba_core::protocol::JwtValidation, seen: &
         None => Err(Refusal::Wait(Box::new(Wait::Keys { url: url.clone() }))),
         Some(Err(failure)) => Err(Refusal::Failed(failure)),
         Some(Ok(keys)) => {
-            let keys: Rc<jwt::KeySet> = keys;
             jwt::validate(rules, &keys, &token, worker.epoch_seconds()).map_err(Refusal::Failed)
         }
     }
@@ -362,27 +389,27 @@ async fn log_in(
     before: Option<Session>,
 ) -> Result<Session, Failure> {
     let now = worker.epoch_seconds();
-    let ask = Ask {
-        url: &oidc.source.token_endpoint,
-        form: Some(form),
-        authorization: Some(oidc.authorization()),
-    };
-    let (status, body) = worker.idp.ask(roots, &ask).await.map_err(|error| match error {
-        FetchError::TooLarge => Failure::new(561, "AuthInvalidTokenResponse"),
-        FetchError::Timeout | FetchError::Failed(_) => Failure::new(500, "AuthTokenEpRequestTimeout"),
-    })?;
-    let tokens = oidc.tokens(status, &body, before.is_none(), now)?;
-    let ask = Ask {
-        url: &oidc.source.user_info_endpoint,
-        form: None,
-        authorization: Some(format!("Bearer {}", tokens.access_token)),
-    };
-    let (status, body) = worker.idp.ask(roots, &ask).await.map_err(|error| match error {
-        FetchError::TooLarge => Failure::new(500, "AuthUserinfoResponseSizeExceeded"),
-        FetchError::Timeout | FetchError::Failed(_) => Failure::new(500, "AuthUserinfoEpRequestTimeout"),
-    })?;
+    let source = &oidc.source;
+    let reply = worker
+        .idp
+        .post(roots, &source.token_endpoint, &oidc.authorization(), &form)
+        .await
+        .map_err(|error| match error {
+            client::Failure::TooLarge => Failure::new(561, "AuthInvalidTokenResponse"),
+            _ => Failure::new(500, "AuthTokenEpRequestTimeout"),
+        })?;
+    let tokens = oidc.tokens(reply.status, &reply.body, before.is_none(), now)?;
+    let bearer = format!("Bearer {}", tokens.access_token);
+    let reply = worker
+        .idp
+        .get(roots, &source.user_info_endpoint, &bearer)
+        .await
+        .map_err(|error| match error {
+            client::Failure::TooLarge => Failure::new(500, "AuthUserinfoResponseSizeExceeded"),
+            _ => Failure::new(500, "AuthUserinfoEpRequestTimeout"),
+        })?;
     let about = before.as_ref().map(|session| session.subject.as_str());
-    let (claims, subject) = oidc.user_info(status, &body, tokens.subject.as_deref().or(about))?;
+    let (claims, subject) = oidc.user_info(reply.status, &reply.body, tokens.subject.as_deref().or(about))?;
     let session = Session {
         guard: oidc.id,
         since: before.as_ref().map_or(now, |session| session.since),

@@ -5,18 +5,17 @@ use std::cell::Cell;
 use std::future::{poll_fn, Future};
 use std::pin::{pin, Pin};
 use std::sync::Arc;
-use std::task::{ready, Context, Poll};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use elba_core::choice::Chosen;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use tokio::net::TcpStream;
 
 use super::connection::{Connection, Next};
 use super::decide::Plan;
-use super::exchange::{ConnectFailure, Flight, HeadForm, Tried, CONNECT_TIMEOUT_MS, MAX_TARGETS};
+use super::exchange::{Attempt, ConnectFailure, HeadForm, Tried};
 use super::ClientStream;
 use crate::counters::{BalancerCells, Target, TargetCells};
 use crate::http2::head;
@@ -55,44 +54,20 @@ impl<S: ClientStream> Connection<S> {
         let mut upload = Pipe::new(self.stream.receive_ended());
         let mut tried = Tried::default();
         let mut was_resent = false;
-        let mut failure: Option<(u16, Arc<TargetCells>, Chosen)> = None;
         loop {
-            let now = worker.now_ms();
-            let preferred = plan.sticky.preferred.take();
-            let Some(chosen) = self.choose(&plan, preferred, &tried) else {
-                let status = failure.map_or(503, |(status, cells, chosen)| {
-                    self.count_request(&plan, &cells, chosen);
-                    status
-                });
-                return self.fail(plan, status).await;
+            let Some(attempt) = self.begin_attempt(&mut plan, &tried) else {
+                return self.nobody_left(plan, tried).await;
             };
-            plan.chosen = chosen.index;
-            self.note(|log| log.record.target = Some(chosen.index));
-            let target = plan.group.targets[chosen.index as usize].clone();
-            let runtime = plan.config.balancers[plan.place.load_balancer as usize].clone();
-            let group = &plan.group.group.source.arn;
-            let cells = target.cells(worker.index, &worker.counters, &runtime.balancer, group);
-            self.timer.reset();
-            self.timer.set_target(Arc::as_ptr(&target.state) as usize);
-            let flight = Flight::new(target.clone(), cells.clone());
+            let Attempt { target, cells, .. } = &attempt;
             let stream_place = match self
-                .connect_multiplexed(&plan, &target, runtime.cells.clone())
+                .connect_multiplexed(&plan, target, attempt.runtime.cells.clone())
                 .await
             {
                 Ok(place) => place,
-                Err(ConnectFailure::Gone(next)) => return next,
-                Err(ConnectFailure::Cut) => return self.fail(plan, 502).await,
-                Err(ConnectFailure::Short) => return self.fail(plan, 503).await,
-                Err(ConnectFailure::Failed(what, status)) => {
-                    cells.add(what, 1);
-                    target.suspect(now);
-                    if tried.add(chosen.index) == MAX_TARGETS {
-                        self.count_request(&plan, &cells, chosen);
-                        return self.fail(plan, status).await;
-                    }
-                    failure = Some((status, cells, chosen));
-                    continue;
-                }
+                Err(why) => match self.give_up(&plan, why, attempt, &mut tried) {
+                    Some(given) => return self.give(plan, given).await,
+                    None => continue,
+                },
             };
             self.note(|log| log.record.dispatched = Some(Instant::now()));
             let outcome = self
@@ -101,7 +76,7 @@ impl<S: ClientStream> Connection<S> {
                     stream_place.send.clone(),
                     request.clone(),
                     &mut upload,
-                    &cells,
+                    cells,
                 )
                 .await;
             if let Outcome::TargetTimeout = outcome {
@@ -115,32 +90,27 @@ impl<S: ClientStream> Connection<S> {
                 let may_resend = (untouched || plan.is_idempotent) && !upload.has_begun() && !was_resent;
                 if may_resend {
                     was_resent = true;
-                    failure = Some((502, cells, chosen));
+                    tried.failed(502, attempt);
                     continue;
                 }
             }
-            self.count_request(&plan, &cells, chosen);
+            self.count_request(&plan, cells, attempt.chosen);
             if is_grpc {
                 cells.add(Target::GrpcRequest, 1);
             }
-            let next = match outcome {
+            return match outcome {
                 Outcome::Begun(answer) => self.pass_on(answer, &mut upload).await,
                 Outcome::ClientTimeout => self.fail(plan, 408).await,
                 Outcome::TargetTimeout => self.fail(plan, 504).await,
                 Outcome::Ended => Next::Close,
                 Outcome::ClientGone => {
                     let status = if upload.is_done() { 460 } else { 400 };
-                    runtime.cells.add_answer(status);
-                    self.note(|log| log.record.status = status);
-                    Next::Close
+                    self.client_gone(&attempt.runtime, status)
                 }
                 Outcome::TargetLost { .. } | Outcome::BadResponse | Outcome::Cut => {
                     self.fail(plan, 502).await
                 }
             };
-            drop(stream_place);
-            drop(flight);
-            return next;
         }
     }
 
@@ -153,7 +123,6 @@ impl<S: ClientStream> Connection<S> {
     ) -> Result<Place, ConnectFailure> {
         let tls = plan.target_tls().map(|tls| tls.http2.clone());
         let kind = Cell::new(Target::TargetConnectionError);
-        self.timer.set(self.worker.now_ms() + CONNECT_TIMEOUT_MS);
         let pool = target.http2();
         let address = target.state.address;
         let mut connecting = pin!(async {
@@ -175,20 +144,8 @@ impl<S: ClientStream> Connection<S> {
                 }
             }
         });
-        poll_fn(|context| {
-            if let Some(why) = self.timer.fired() {
-                return Poll::Ready(Err(match why {
-                    Fired::Timeout => ConnectFailure::Failed(kind.get(), 504),
-                    Fired::Cut => ConnectFailure::Cut,
-                    Fired::Drain => ConnectFailure::Gone(Next::Close),
-                }));
-            }
-            match ready!(connecting.as_mut().poll(context)) {
-                Ok(place) => Poll::Ready(Ok(place)),
-                Err(error) => Poll::Ready(Err(ConnectFailure::of(&error, kind.get()))),
-            }
-        })
-        .await
+        self.in_time(|| kind.get(), |context| connecting.as_mut().poll(context))
+            .await
     }
 
     /// Sends the request and waits for the head of the response, which then goes to the client.
