@@ -88,7 +88,9 @@ def test_certificates_by_name_and_replaced_under_load(elba: Elba) -> None:
     rsa, curve = pair("a.example.com", kind="rsa2048"), pair("b.example.com", "*.c.example.com", kind="p256")
     default, listed = import_(elba, rsa), import_(elba, curve)
     site = Site(elba, default)
-    site.elb.add_listener_certificates(ListenerArn=site.listener, Certificates=[{"CertificateArn": listed}])
+    weaker = import_(elba, pair("b.example.com", kind="rsa2048"))  # ECDSA comes before RSA for the same name
+    for each in (weaker, listed):
+        site.elb.add_listener_certificates(ListenerArn=site.listener, Certificates=[{"CertificateArn": each}])
     eventually(site.active, 30, "the load balancer being active")
     address = asyncio.run(address_of(elba, site.dns_name))
 
@@ -109,7 +111,7 @@ def test_certificates_by_name_and_replaced_under_load(elba: Elba) -> None:
     assert failures == []
     assert served["old"] > 20 and served["new"] > 20, served
     site.elb.delete_load_balancer(LoadBalancerArn=site.balancer)
-    for arn in (default, listed):
+    for arn in (default, weaker, listed):
         elba.client("acm").delete_certificate(CertificateArn=arn)
 
 

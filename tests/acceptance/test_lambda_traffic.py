@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import urllib.request
 import zipfile
 from typing import Any
 
@@ -47,7 +48,7 @@ def code() -> bytes:
 
 class Site:
     def __init__(self, elba: Elba) -> None:
-        self.elb, self.functions = elba.client("elbv2"), elba.client("lambda")
+        self.elba, self.elb, self.functions = elba, elba.client("elbv2"), elba.client("lambda")
         trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
         policy = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         role = elba.client("iam").create_role(RoleName="fn", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
@@ -67,6 +68,10 @@ class Site:
             Protocol="HTTP",
             Port=self.port,
             DefaultActions=[{"Type": "forward", "TargetGroupArn": self.group}],
+        )
+        logged = {"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "logs"}
+        self.elb.modify_load_balancer_attributes(
+            LoadBalancerArn=self.balancer, Attributes=[{"Key": key, "Value": logged[key]} for key in logged]
         )
         waiter = self.elb.get_waiter("load_balancer_available")
         waiter.wait(LoadBalancerArns=[self.balancer], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
@@ -92,6 +97,27 @@ class Site:
             return response.status, response.headers, response.read()
         finally:
             connection.close()
+
+    def reasons(self) -> list[str]:
+        """Why functions gave no answer, as the access log has it."""
+        lines = self.elba.run("logs", "--lb", "fn", "--json", "-n", "200").stdout.splitlines()
+        return [reason for line in lines if (reason := json.loads(line)["error_reason"])]
+
+    def counted(self, metric: str) -> float:
+        """What CloudWatch has counted for the target group in the last hour."""
+        with urllib.request.urlopen(f"{self.elba.endpoint}/_elba/status", timeout=10) as answer:
+            end = json.load(answer)["clock"]
+        group = self.group.split(":", 5)[5]
+        found = self.elba.client("cloudwatch").get_metric_statistics(
+            Namespace="AWS/ApplicationELB",
+            MetricName=metric,
+            Dimensions=[{"Name": "TargetGroup", "Value": group}],
+            StartTime=end - 3600,
+            EndTime=end + 60,
+            Period=60,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return sum(float(each["Sum"]) for each in found)
 
     def health(self) -> dict[str, Any]:
         described = self.elb.describe_target_health(TargetGroupArn=self.group)["TargetHealthDescriptions"]
@@ -140,6 +166,18 @@ def test_a_function_answers_for_its_target_group(site: Site) -> None:
 
     site.functions.remove_permission(FunctionName="fn", StatementId="lb")
     assert site.ask("GET", "/")[0] == 502
+    expected = [
+        "LambdaUnhandled",
+        "LambdaInvalidResponse",
+        "LambdaResponseTooLarge",
+        "LambdaRequestTooLarge",
+        "LambdaResponseTooLarge",
+        "LambdaWebsocketNotSupported",
+        "LambdaAccessDenied",
+    ]
+    eventually(lambda: site.reasons()[-len(expected) :] == expected, 10, "the reasons are logged")
+    eventually(lambda: site.counted("LambdaUserError") == len(expected), 30, "the user's errors are counted")
+    assert site.counted("LambdaInternalError") == 0
     site.allow()
     assert site.ask("GET", "/")[0] == 201
 

@@ -79,11 +79,13 @@ class GroupState(NamedTuple):
 
 @dataclass
 class Minute:
-    """One minute's counts. Keys: (zone, load balancer ARN) and (zone, load balancer ARN, target group ARN)."""
+    """One minute's counts. Keys: (zone, load balancer ARN) and (zone, load balancer ARN, target group ARN). `times` are
+    TargetResponseTime, `logins` ELBAuthLatency: counts by histogram bucket."""
 
     balancers: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
     groups: dict[tuple[str, str, str], dict[str, float]] = field(default_factory=dict)
     times: dict[tuple[str, str, str], dict[int, float]] = field(default_factory=dict)
+    logins: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)
 
 
 class Minutes:
@@ -104,6 +106,9 @@ class Minutes:
                     counters[name] = max(counters.get(name, 0.0), value)
                 elif name not in OF_TARGETS:
                     counters[name] = counters.get(name, 0.0) + value
+            if of_balancer.authentication_time.buckets:
+                logins = minute.logins.setdefault((place.zone, of_balancer.load_balancer), {})
+                _add_up(logins, of_balancer.authentication_time.buckets)
         for of_target in report.targets:
             key = (place.zone, of_target.load_balancer, of_target.target_group)
             counters = minute.groups.setdefault(key, {})
@@ -111,12 +116,16 @@ class Minutes:
                 counters[name] = counters.get(name, 0.0) + value
             if of_target.response_time.buckets:
                 times = minute.times.setdefault(key, {})
-                for index, count in of_target.response_time.buckets:
-                    times[index] = times.get(index, 0.0) + count
+                _add_up(times, of_target.response_time.buckets)
 
     def take(self, before: int) -> dict[int, Minute]:
         """The minutes before number `before`, oldest first; they are forgotten here."""
         return {number: self._minutes.pop(number) for number in sorted(self._minutes) if number < before}
+
+
+def _add_up(into: dict[int, float], buckets: Iterable[tuple[int, float]]) -> None:
+    for index, count in buckets:
+        into[index] = into.get(index, 0.0) + count
 
 
 class _Points:
@@ -223,6 +232,9 @@ def _of_balancer(points: _Points, minute: Minute, balancer: Balancer) -> None:
     for zone in by_zone:
         of_zone_times = [minute.times[key] for key in group_keys if key in minute.times and key[0] == zone]
         _times(points, balancer, _at(zone=zone, lb=lb), of_zone_times)
+    for at, zone in [(_at(lb=lb), ""), *((_at(zone=zone, lb=lb), zone) for zone in zones)]:
+        logins = [h for (of, arn), h in minute.logins.items() if arn == balancer.arn and zone in ("", of)]
+        _times(points, balancer, at, logins, "ELBAuthLatency", "Milliseconds", 1000)
     active = sum(gauges.get("ActiveConnectionCount", ()))
     consumed = _consumed_lcus(total, active)
     points.value(balancer, "ConsumedLCUs", _at(lb=lb), [consumed])
@@ -245,16 +257,23 @@ def _summed(
     return total, by_zone
 
 
-def _times(points: _Points, owner: Balancer, at: Dimensions, histograms: list[dict[int, float]]) -> None:
-    """TargetResponseTime from histograms; nothing if no target answered."""
+def _times(
+    points: _Points,
+    owner: Balancer,
+    at: Dimensions,
+    histograms: list[dict[int, float]],
+    name: str = "TargetResponseTime",
+    unit: str = "Seconds",
+    per_second: float = 1,
+) -> None:
+    """Durations from histograms, in `unit`s of which a second has `per_second`; nothing if there were none."""
     buckets: dict[int, float] = {}
     for histogram in histograms:
-        for index, count in histogram.items():
-            buckets[index] = buckets.get(index, 0.0) + count
+        _add_up(buckets, histogram.items())
     if buckets:
         indexes = sorted(buckets)
-        values = tuple(bucket_value(index) for index in indexes)
-        points.counted(owner, "TargetResponseTime", at, values, tuple(buckets[i] for i in indexes), "Seconds")
+        values = tuple(bucket_value(index) * per_second for index in indexes)
+        points.counted(owner, name, at, values, tuple(buckets[i] for i in indexes), unit)
 
 
 def _consumed_lcus(counters: Mapping[str, float], active: float) -> float:

@@ -23,16 +23,23 @@ ONLY_LB = {("LoadBalancer",)}
 PER_TARGET = H | {("TargetGroup",), ("AvailabilityZone", "TargetGroup")}
 
 
-def report(of_balancer: dict[str, float], of_target: dict[str, float], seconds: list[float]) -> Report:
+def histogram(seconds: list[float]) -> Histogram:
     buckets: dict[int, int] = {}
     for value in seconds:
         buckets[bucket_index(value)] = buckets.get(bucket_index(value), 0) + 1
-    times = Histogram(count=len(seconds), sum=sum(seconds), buckets=sorted(buckets.items()))
+    return Histogram(count=len(seconds), sum=sum(seconds), buckets=sorted(buckets.items()))
+
+
+def report(
+    of_balancer: dict[str, float], of_target: dict[str, float], seconds: list[float], logins: list[float] | None = None
+) -> Report:
+    times = histogram(seconds)
+    of_logins = histogram(logins or [])
     return Report(
         sequence=1,
         time=0,
         interval_seconds=1,
-        load_balancers=[LoadBalancerReport(load_balancer=ARN, counters=of_balancer)],
+        load_balancers=[LoadBalancerReport(load_balancer=ARN, counters=of_balancer, authentication_time=of_logins)],
         targets=[
             TargetReport(
                 load_balancer=ARN, target_group=GROUP, target="i-1:80", counters=of_target, response_time=times
@@ -129,6 +136,7 @@ SECTION_20 = {
     "ELBAuthError": (L, "counted"),
     "ELBAuthRefreshTokenSuccess": (L, "counted"),
     "ELBAuthUserClaimsSizeExceeded": (L, "counted"),
+    "ELBAuthLatency": (L, "counted"),
     # never: nothing here has a reputation, shifts zones or controls targets
     "LowReputationPacketsDropped": (set(), "never"),
     "LowReputationRequestsDenied": (set(), "never"),
@@ -137,7 +145,8 @@ SECTION_20 = {
 }
 """Each metric of alb.md section 20: its dimension sets, and when it is reported."""
 
-COUNTED = [name for name, (_, when) in SECTION_20.items() if when == "counted" and name != "TargetResponseTime"]
+TIMES = ("TargetResponseTime", "ELBAuthLatency")
+COUNTED = [name for name, (_, when) in SECTION_20.items() if when == "counted" and name not in TIMES]
 OF_A_TARGET = OF_TARGETS | ONLY_GROUP
 
 
@@ -154,7 +163,8 @@ def published_with(owner: Balancer, counted: bool) -> list[Datapoint]:
     of_target = {"RequestCount": 1.0} | {name: 1.0 for name in COUNTED if name in OF_A_TARGET} if counted else {}
     minutes = Minutes()
     for zone in ZONES:
-        each = report(of_balancer | ({"RequestCount": 99.0} if counted else {}), of_target, [0.1] if counted else [])
+        once = [0.1] if counted else []
+        each = report(of_balancer | ({"RequestCount": 99.0} if counted else {}), of_target, once, once)
         minutes.add(Place("us-east-1", zone), each, NUMBER * 60 + 30)
     taken = minutes.take(NUMBER + 1).get(NUMBER, Minute())
     return datapoints(NUMBER, taken, {ARN: owner}, [state(zone) for zone in ZONES])
@@ -217,6 +227,15 @@ def test_response_times_keep_their_distribution() -> None:
     assert found.unit == "Seconds"
     assert list(found.counts) == [10, 2]
     assert list(found.values) == pytest.approx([0.1, 0.4], rel=0.032)
+
+
+def test_logins_take_milliseconds() -> None:
+    points = publish(("us-east-1a", report({}, {}, [], [0.02, 0.02])), ("us-east-1b", report({}, {}, [], [0.5])))
+    found = {point.dimensions: point for point in points if point.metric_name == "ELBAuthLatency"}
+    assert len(found) == 3
+    (whole,) = [point for at, point in found.items() if len(at) == 1]
+    assert (whole.unit, list(whole.counts)) == ("Milliseconds", [2, 1])
+    assert list(whole.values) == pytest.approx([20, 500], rel=0.032)
 
 
 def test_several_reports_of_a_minute_add_up_but_gauges_do_not() -> None:
