@@ -8,7 +8,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -86,6 +89,8 @@ enum Item {
     Requests(Batch),
     Connection(Box<ConnectionRecord>),
     Check(Box<CheckRecord>),
+    /// wakes the thread, to end
+    End,
 }
 
 /// A health check that was made.
@@ -133,12 +138,17 @@ impl Sender {
 
 /// The running thread.
 pub struct Handle {
+    queue: SyncSender<Item>,
+    ending: Arc<AtomicBool>,
     done: Receiver<()>,
 }
 
 impl Handle {
-    /// Waits until all is written, which it is once every sender has been dropped.
-    pub fn wait(&self, limit: Duration) {
+    /// Has all that was sent written and every file published, whoever still holds a sender, and waits for it.
+    pub fn finish(&self, limit: Duration) {
+        self.ending.store(true, Release);
+        // a full queue wakes the thread as well
+        let _ = self.queue.try_send(Item::End);
         // ends with the thread: nothing is ever sent
         let _ = self.done.recv_timeout(limit);
     }
@@ -156,7 +166,9 @@ pub fn start(
     let (queue, batches) = sync_channel(QUEUE);
     let (alive, done) = sync_channel::<()>(1);
     let dropped = Arc::new(AtomicU64::new(0));
+    let ending = Arc::new(AtomicBool::new(false));
     let mut logger = Logger {
+        ending: ending.clone(),
         folder: folder.to_owned(),
         compiled,
         files: HashMap::new(),
@@ -174,7 +186,12 @@ pub fn start(
             logger.run(&batches);
             drop(alive);
         })?;
-    Ok((Sender { queue, dropped }, Handle { done }))
+    let handle = Handle {
+        queue: queue.clone(),
+        ending,
+        done,
+    };
+    Ok((Sender { queue, dropped }, handle))
 }
 
 /// The log of one load balancer.
@@ -198,6 +215,7 @@ struct Logger {
     tested: Vec<AccessLog>,
     seen_version: Option<Arc<Compiled>>,
     dropped: Arc<AtomicU64>,
+    ending: Arc<AtomicBool>,
     dropped_told: u64,
     problems: Problems,
     target: Vec<u8>,
@@ -237,13 +255,19 @@ impl Logger {
         self.remove_leftovers();
         loop {
             let received = batches.recv_timeout(LOOK);
-            let ended = matches!(received, Err(RecvTimeoutError::Disconnected));
-            if let Ok(batch) = received {
+            let is_alone = matches!(received, Err(RecvTimeoutError::Disconnected));
+            // read before the queue: what was sent before the end was told is written below
+            let ended = is_alone || self.ending.load(Acquire);
+            let mut waiting = received
+                .into_iter()
+                .chain(batches.try_iter())
+                .take(QUEUE + 1)
+                .peekable();
+            if waiting.peek().is_some() {
                 self.rotate(false);
-                self.take(&batch);
-                // what else waits is written in one go
-                for batch in batches.try_iter().take(QUEUE) {
-                    self.take(&batch);
+                // what waits is written in one go
+                for item in waiting {
+                    self.take(&item);
                 }
                 self.write();
             }
@@ -326,6 +350,7 @@ impl Logger {
             Item::Requests(batch) => self.take_requests(batch),
             Item::Connection(record) => self.take_connection(record),
             Item::Check(record) => self.take_check(record),
+            Item::End => {}
         }
     }
 

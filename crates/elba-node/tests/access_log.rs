@@ -111,6 +111,8 @@ struct Logged {
     node: Option<Node>,
     handle: access_log::Handle,
     compiled: watch::Sender<Arc<Compiled>>,
+    /// as the health checks hold one, to the end of the process
+    _held: access_log::Sender,
 }
 
 impl Logged {
@@ -122,11 +124,13 @@ impl Logged {
             load_balancer: LB.into(),
             port: 80,
         };
+        let held = sender.clone();
         let node = Node::start_logging(snapshot, 1, serves, Some(sender));
         Logged {
             node: Some(node),
             handle,
             compiled,
+            _held: held,
         }
     }
 
@@ -137,7 +141,7 @@ impl Logged {
     /// Ends the node; then all is written.
     fn stop(&mut self) {
         self.node.take().unwrap().stop();
-        self.handle.wait(LIMIT);
+        self.handle.finish(LIMIT);
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Control, Event, GOODBYE, SIGNAL_DRAIN};
+use super::{Control, Event, GOODBYE, LOG_END, SIGNAL_DRAIN};
 use crate::config_store::Writer;
 use crate::handover::{Door, Leftover, Stream};
 use crate::{instance, log};
@@ -173,8 +173,7 @@ impl Control {
             }
         }
         self.finish_store();
-        drop(self.log_sender.take());
-        self.log.wait(GOODBYE);
+        self.log.finish(LOG_END);
         log::info("stopped", json!({}));
     }
 }

@@ -41,6 +41,8 @@ const HEALTH_STORE_INTERVAL: Duration = Duration::from_secs(2);
 const SIGNAL_DRAIN: Duration = Duration::from_secs(30);
 /// How long a last report may take at the end.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the last log files may take to be written.
+const LOG_END: Duration = Duration::from_secs(5);
 
 /// What the loop is told by its tasks. A connection's events carry its number: those of a replaced one are void.
 enum Event {
