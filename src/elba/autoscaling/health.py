@@ -21,18 +21,20 @@ GRADUAL_PERCENT = 10
 class Observed:
     """What is known of a member. `instance_state` is "" if EC2 has no such instance (any more).
 
-    `target_states` are those of its targets in attachments that are InService.
+    `volume_impaired_since`: when the first of its volumes stalled (0: none has). `target_states` are those of its
+    targets in attachments that are InService.
     """
 
     instance_state: str
     in_service_at: float
     impaired_since: float = 0.0
+    volume_impaired_since: float = 0.0
     target_states: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reason`: EC2, EC2 status, ELB, or "" for healthy. `look_again_at`: when time alone may change it."""
+    """`reason`: EC2, EC2 status, EBS, ELB, or "" for healthy. `look_again_at`: when time alone may change it."""
 
     reason: str = ""
     look_again_at: float | None = None
@@ -46,6 +48,8 @@ def verdict(observed: Observed, checks: Iterable[str], grace_seconds: float, now
     grace_ends = observed.in_service_at + grace_seconds
     if observed.impaired_since:
         failing_at.append((max(grace_ends, observed.impaired_since + IMPAIRED_SECONDS), "EC2 status"))
+    if "EBS" in checks and observed.volume_impaired_since:
+        failing_at.append((grace_ends, "EBS"))
     if "ELB" in checks and "unhealthy" in observed.target_states:
         failing_at.append((grace_ends, "ELB"))
     if not failing_at:

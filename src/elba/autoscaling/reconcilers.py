@@ -33,7 +33,7 @@ from elba.cloudwatch import commands as cloudwatch
 from elba.cloudwatch.resources import Alarm, AlarmAction
 from elba.cloudwatch.series import SeriesEngine
 from elba.datapoints import dimensions
-from elba.ec2.resources import Instance
+from elba.ec2.resources import Instance, Volume
 from elba.elbv2.resources import Target, TargetHealth
 from elba.parts import Parts
 from elba.reconcile import Again, Done, Reconciler, Ticker
@@ -82,6 +82,9 @@ class GroupReconciler:
         member: Member | None = None
         if kind in (Member.KIND, Instance.KIND):
             member = view.get(Member, account, region, id_)
+        elif kind == Volume.KIND:
+            volume = view.get(Volume, account, region, id_)
+            member = view.get(Member, account, region, volume.instance_id) if volume else None
         elif kind in (Target.KIND, TargetHealth.KIND):
             instance_id = id_.rsplit("|", 1)[-1].rpartition(":")[0]
             member = view.get(Member, account, region, instance_id)

@@ -66,7 +66,7 @@ UNHEALTHY = {
     "EC2": TAKEN_OUT + "an EC2 health check indicating it has been terminated or stopped.",
     "EC2 status": TAKEN_OUT + "an EC2 instance status checks failure.",
     "ELB": TAKEN_OUT + "an ELB system health check failure.",
-    "EBS": TAKEN_OUT + "an EBS volume health check failure.",
+    "EBS": TAKEN_OUT + "EBS volume health check failure.",
     "custom": TAKEN_OUT + "a user health-check.",
 }
 

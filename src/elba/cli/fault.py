@@ -95,6 +95,8 @@ def show(home: Home, region: str | None, as_json: bool) -> None:
             lines.append(f"[yellow]interrupted[/]  {each['instance_id']} ends at {_time(each['interruption_at'])}")
         else:
             lines.append(f"[yellow]at risk[/]      {each['instance_id']}")
+    lines += [f"[red]stalled[/]      {v['volume_id']} of {v['instance_id']} since {_time(v['since'])}"
+              for v in found["volumes"]]  # fmt: skip
     _tell(found, as_json, "\n".join(lines) or f"Nothing is broken in {found['region']}.")
 
 
@@ -168,10 +170,31 @@ def rebalance(home: Home, instance_ids: tuple[str, ...], region: str | None, as_
     _notice(home, "rebalance", instance_ids, region, as_json)
 
 
+@command.command("volume")
+@click.argument("ids", nargs=-1)
+@click.option("--clear", is_flag=True, help="The volumes (or all that are stalled) work again.")
+@_common
+@click.pass_obj
+def volume(home: Home, ids: tuple[str, ...], clear: bool, region: str | None, as_json: bool) -> None:
+    """The I/O of volumes stalls: IDS are theirs, or those of instances for all of their volumes.
+
+    DescribeVolumeStatus shows them as impaired; groups whose health check types hold EBS replace their instances, warm
+    pools in any case. The instance's own disk goes on.
+    """
+    if not ids and not clear:
+        raise click.UsageError("Name IDS of volumes or instances.")
+    found = ask(home, region, {"fault": "volume", "ids": list(ids), "clear": clear})
+    if clear:
+        _tell(found, as_json, f"{found['ended']} volumes work again.")
+    else:
+        lines = [f"{v['volume_id']} of {v['instance_id']} is stalled." for v in found["volumes"]]
+        _tell(found, as_json, "\n".join(lines))
+
+
 @command.command("clear")
 @_common
 @click.pass_obj
 def clear(home: Home, region: str | None, as_json: bool) -> None:
-    """Mend all: every shortage and every failed zone of the region."""
+    """Mend all: every shortage, failed zone and stalled volume of the region."""
     found = ask(home, region, {"fault": "all", "clear": True})
     _tell(found, as_json, f"{found['ended']} faults ended.")

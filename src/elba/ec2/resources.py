@@ -286,6 +286,8 @@ class Volume(Resource, frozen=True, kw_only=True):
     delete_on_termination: bool = True
     attach_time: float = 0.0
     create_time: float = 0.0
+    impaired_since: float = 0.0
+    """Since when its I/O is stalled, as far as the operator who stalled it is concerned; 0: it is not."""
     tags: Tags = {}
 
     def parent_id(self) -> str:

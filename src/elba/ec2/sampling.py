@@ -20,6 +20,7 @@ from elba.compute.interface import ObservedInstance, Power, Sample
 from elba.datapoints import Datapoint, Dimensions, dimensions
 from elba.ec2.credits import account, at_launch
 from elba.ec2.instance_types import find_type
+from elba.ec2.queries.instances import volumes_of
 from elba.ec2.resources import CpuCredits, Instance
 from elba.parts import Parts
 from elba.store.interface import Transaction, View
@@ -290,8 +291,9 @@ class InstanceSampler:
 
         without_token = self._requests_without_token() if self._requests_without_token else {}
         checked = {
-            id_: _status_metrics(observed.get(id_)) | {"MetadataNoToken": float(without_token.get(id_, 0))}
-            for id_ in running
+            id_: _status_metrics(observed.get(id_), stalled=any(v.impaired_since for v in volumes_of(view, instance)))
+            | {"MetadataNoToken": float(without_token.get(id_, 0))}
+            for id_, instance in running.items()
         }
         self._metrics.put(datapoints_of(view, checked, minute, now))
         await self._check(running.values(), observed)
@@ -358,12 +360,13 @@ class InstanceSampler:
         await self._store.write(command, "ec2.status_checks")
 
 
-def _status_metrics(observed: ObservedInstance | None) -> dict[str, float]:
+def _status_metrics(observed: ObservedInstance | None, *, stalled: bool = False) -> dict[str, float]:
+    """`stalled`: one of its volumes is impaired."""
     failed = 0.0 if observed is not None and observed.reachable else 1.0
     host_failed = 1.0 if observed is not None and observed.host_failed else 0.0
     return {
-        "StatusCheckFailed": max(failed, host_failed),
+        "StatusCheckFailed": max(failed, host_failed, float(stalled)),
         "StatusCheckFailed_Instance": failed,
         "StatusCheckFailed_System": host_failed,
-        "StatusCheckFailed_AttachedEBS": 0.0,
+        "StatusCheckFailed_AttachedEBS": float(stalled),
     }

@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
@@ -147,6 +148,9 @@ def test_notices_are_for_running_spot_instances(elba: Harness) -> None:
         {"fault": "interrupt", "instance_ids": "i"},
         {"fault": "interrupt", "clear": True},
         {"fault": "flood"},
+        {"fault": "volume"},
+        {"fault": "volume", "ids": ["i-00000000000000000"]},
+        {"fault": "volume", "ids": "vol", "clear": True},
         {"fault": "all"},
         {"fault": "zone", "zone": A, "region": "mars-1"},
     ],
@@ -198,6 +202,98 @@ def test_run_and_start_answer_for_a_shortage() -> None:
             assert caught.value.response["Error"]["Code"] == "InsufficientInstanceCapacity"
         free = ec2.run_instances(**launch)["Instances"][0]
         assert free["Placement"]["AvailabilityZone"] != "us-east-1a"
+
+
+@pytest.mark.parametrize("checks", ["EC2", "ELB", "EC2,EBS", "EBS"])
+def test_an_instance_whose_volume_stalls_is_replaced_after_its_grace_period(elba: Harness, checks: str) -> None:
+    elba.create(minimum=2, HealthCheckType=checks, HealthCheckGracePeriod=300)
+    elba.advance(60)
+    bad = elba.in_service()[0].id
+    (volume,) = fault(elba, fault="volume", ids=[bad])["volumes"]
+    assert [v["volume_id"] for v in listed(elba)["volumes"]] == [volume["volume_id"]]
+    elba.advance(200)
+    assert bad in {m.id for m in elba.in_service()}
+    elba.advance(200)
+    replaced = bad not in {m.id for m in elba.members()}
+    assert replaced is ("EBS" in checks)
+    cause = "an instance was taken out of service in response to EBS volume health check failure."
+    assert any(a.cause.endswith(cause) for a in elba.activities()) is replaced
+    assert len(elba.in_service()) == 2 and elba.is_still()
+
+
+@pytest.mark.parametrize("state", ["Stopped", "Hibernated", "Running"])
+def test_a_stopped_instance_of_a_warm_pool_whose_volume_stalls_is_replaced_at_once(elba: Harness, state: str) -> None:
+    elba.create(minimum=0, maximum=2, HealthCheckGracePeriod=3600)
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", PoolState=state)
+    elba.advance(90)
+    bad = elba.members(f"Warmed:{state}")[0].id
+    fault(elba, fault="volume", ids=[bad])
+    elba.advance(90)
+    assert len(elba.members(f"Warmed:{state}")) == 2
+    replaced = bad not in {m.id for m in elba.members()}
+    assert replaced is (state != "Running")
+    causes = [a.cause for a in elba.activities() if a.cause.endswith("in response to EBS volume health check failure.")]
+    assert len(causes) == replaced
+
+
+def test_a_running_instance_of_a_warm_pool_is_replaced_when_its_status_checks_fail(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=1, HealthCheckGracePeriod=3600)
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", PoolState="Running")
+    elba.advance(60)
+    (member,) = elba.members("Warmed:Running")
+    (instance,) = elba.instances()
+    elba.write(lambda tx: tx.put(msgspec.structs.replace(instance, system_status="impaired")))
+    elba.advance(100)
+    assert [m.id for m in elba.members("Warmed:Running")] == [member.id]
+    elba.advance(100)
+    assert member.id not in {m.id for m in elba.members()} and len(elba.members("Warmed:Running")) == 1
+
+
+def test_a_stalled_volume_is_shown_until_it_is_mended() -> None:
+    with World() as world:
+        ec2 = world.boto3("ec2")
+        image = ec2.describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])["Images"][0]["ImageId"]
+        launch = {"ImageId": image, "InstanceType": "t3.micro", "MinCount": 2, "MaxCount": 2}
+        ids = [i["InstanceId"] for i in ec2.run_instances(**launch)["Instances"]]
+        world.advance(120)
+
+        def post(**asked: Any) -> dict[str, Any]:
+            body = json.dumps({"fault": "volume", "account": "000000000000", **asked}).encode()
+            response = world.loop.run(world.app.handle(HttpRequest("POST", "/_elba/faults", "", {}, body, "127.0.0.1")))
+            assert response.status == 200
+            answer: dict[str, Any] = json.loads(response.body)
+            return answer
+
+        def impaired() -> list[dict[str, Any]]:
+            filters = [{"Name": "volume-status.status", "Values": ["impaired"]}]
+            found: list[dict[str, Any]] = ec2.describe_volume_status(Filters=filters)["VolumeStatuses"]
+            return found
+
+        def attached(id_: str) -> str:
+            (status,) = ec2.describe_instance_status(InstanceIds=[id_])["InstanceStatuses"]
+            return str(status["AttachedEbsStatus"]["Status"])
+
+        volume = post(ids=ids[:1])["volumes"][0]["volume_id"]
+        assert post(ids=[volume])["volumes"][0]["volume_id"] == volume
+        (shown,) = impaired()
+        assert (shown["VolumeId"], shown["Events"][0]["EventType"]) == (volume, "io-performance:stalled")
+        assert shown["AttachmentStatuses"] == [{"InstanceId": ids[0], "IoPerformance": "stalled"}]
+        assert [attached(i) for i in ids] == ["impaired", "ok"]
+        both = ec2.describe_volume_status()["VolumeStatuses"]
+        assert sorted(v["VolumeStatus"]["Status"] for v in both) == ["impaired", "ok"]
+        world.advance(120)
+        checks = world.boto3("cloudwatch").get_metric_statistics(
+            Namespace="AWS/EC2",
+            MetricName="StatusCheckFailed_AttachedEBS",
+            Dimensions=[{"Name": "InstanceId", "Value": ids[0]}],
+            StartTime=world.clock.now() - 60,
+            EndTime=world.clock.now(),
+            Period=60,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        assert [c["Maximum"] for c in checks] == [1.0]
+        assert post(clear=True)["ended"] == 1
+        assert impaired() == [] and [attached(i) for i in ids] == ["ok", "ok"]
 
 
 def test_spot_prices_are_what_strategies_go_by_and_history_tells(elba: Harness) -> None:

@@ -81,12 +81,26 @@ def test_the_list_is_text_or_json(server: _Server, home: Home) -> None:
         "capacity": [{"zone": "us-east-1a", "instance_type": "*", "since": 0.0}],
         "zones": [],
         "instances": [{"instance_id": "i-1", "interruption_at": 60.0, "rebalance_recommended_at": None}],
+        "volumes": [{"volume_id": "vol-1", "instance_id": "i-1", "since": 60.0}],
     }
     server.answers = [(200, found), (200, found)]
     text = CliRunner().invoke(fault.command, ["list"], obj=home).output
     assert "no capacity  * in us-east-1a since 1970-01-01 00:00:00Z" in text
     assert "i-1 ends at 1970-01-01 00:01:00Z" in text
+    assert "stalled      vol-1 of i-1 since 1970-01-01 00:01:00Z" in text
     assert json.loads(CliRunner().invoke(fault.command, ["list", "--json"], obj=home).output) == found
+
+
+def test_volumes_are_stalled_and_work_again(server: _Server, home: Home) -> None:
+    stalled = {"volume_id": "vol-1", "instance_id": "i-1", "since": 60.0}
+    server.answers = [(200, {"volumes": [stalled]}), (200, {"ended": 1})]
+    assert CliRunner().invoke(fault.command, ["volume", "i-1"], obj=home).output == "vol-1 of i-1 is stalled.\n"
+    assert CliRunner().invoke(fault.command, ["volume", "--clear"], obj=home).output == "1 volumes work again.\n"
+    assert [(a["fault"], a["ids"], a["clear"]) for a in server.asked] == [
+        ("volume", ["i-1"], False),
+        ("volume", [], True),
+    ]
+    assert CliRunner().invoke(fault.command, ["volume"], obj=home).exit_code == 2
 
 
 def test_a_refusal_is_told_in_words(server: _Server, home: Home) -> None:

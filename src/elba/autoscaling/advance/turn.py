@@ -17,7 +17,7 @@ from elba.autoscaling.lookup import fulfilled, is_warm, members_of
 from elba.autoscaling.resources import Activity, Group, Member, WarmPool
 from elba.call import Call
 from elba.clock import Timestamp
-from elba.ec2.resources import Instance
+from elba.ec2.resources import Instance, Volume
 from elba.elbv2.resources import Target, TargetHealth
 from elba.store.interface import Transaction
 
@@ -76,6 +76,11 @@ class Turn:
         """EC2's state of the instance; "terminated" for one that EC2 no longer knows."""
         instance = self.instance(member)
         return "terminated" if instance is None else instance.state
+
+    def volume_impaired_since(self, member: Member) -> Timestamp:
+        """When the first of the instance's volumes stalled; 0 if none has."""
+        volumes = self.tx.children(Volume, member.account, member.region, member.id)
+        return min((v.impaired_since for v in volumes if v.impaired_since), default=0.0)
 
     def activity(self, member: Member) -> Activity | None:
         if not member.activity_id:

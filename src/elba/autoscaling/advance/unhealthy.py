@@ -20,16 +20,14 @@ def mark(turn: Turn) -> None:
     for member in turn.members():
         if member.lifecycle_state != "InService" or member.health_status != "Healthy":
             continue
+        member = note_status_checks(turn, member)
         instance = turn.instance(member)
-        impaired = instance is not None and "impaired" in (instance.instance_status, instance.system_status)
-        if impaired != bool(member.impaired_since):
-            member = msgspec.structs.replace(member, impaired_since=turn.now if impaired else 0.0)
-            turn.tx.put(member)
         verdict = health.verdict(
             health.Observed(
                 instance_state=instance.state if instance else "",
                 in_service_at=member.in_service_at,
                 impaired_since=member.impaired_since,
+                volume_impaired_since=turn.volume_impaired_since(member) if "EBS" in group.health_check_types else 0.0,
                 target_states=turn.target_states(member) if "ELB" in group.health_check_types else (),
             ),
             group.health_check_types,
@@ -40,6 +38,16 @@ def mark(turn: Turn) -> None:
             turn.tx.put(msgspec.structs.replace(member, health_status="Unhealthy", health_reason=verdict.reason))
         elif verdict.look_again_at is not None:
             turn.look_again_at(verdict.look_again_at)
+
+
+def note_status_checks(turn: Turn, member: Member) -> Member:
+    """The member with the time since which EC2's status checks fail; written if that changed."""
+    instance = turn.instance(member)
+    impaired = instance is not None and "impaired" in (instance.instance_status, instance.system_status)
+    if impaired != bool(member.impaired_since):
+        member = msgspec.structs.replace(member, impaired_since=turn.now if impaired else 0.0)
+        turn.tx.put(member)
+    return member
 
 
 def replace(turn: Turn) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from elba.autoscaling import activities, placement, sentences
+from elba.autoscaling import activities, health, placement, sentences
 from elba.autoscaling.advance.launches import MOST_PER_TURN, NEXT_TURN_SECONDS, first_source, launch_one
 from elba.autoscaling.advance.lifecycle import (
     BACKOFF_FIRST_SECONDS,
@@ -21,6 +21,7 @@ from elba.autoscaling.advance.lifecycle import (
 )
 from elba.autoscaling.advance.shrinking import pick_one
 from elba.autoscaling.advance.turn import Turn
+from elba.autoscaling.advance.unhealthy import note_status_checks
 from elba.autoscaling.commands.groups import forget_actions
 from elba.autoscaling.commands.hooks import LAUNCHING
 from elba.autoscaling.commands.leaving import begin_termination
@@ -56,11 +57,23 @@ def _let_go(turn: Turn, member: Member, why: str, sentence: str = "") -> None:
 
 
 def _check(turn: Turn, member: Member) -> None:
-    """Prepared instances are healthy while they are what the pool made them."""
+    """Prepared instances are healthy while they are what the pool made them: running ones by EC2's status checks,
+    stopped ones while their volumes work. They have no grace period.
+    """
+    if suspended(turn.group, "HealthCheck"):
+        return
     state = turn.state_of(member)
-    good = ("running",) if member.lifecycle_state == "Warmed:Running" else ("stopped", "stopping")
-    if state not in good and not suspended(turn.group, "HealthCheck"):
+    if member.lifecycle_state == "Warmed:Running":
+        member = note_status_checks(turn, member)
+        verdict = health.verdict(health.Observed(state, 0.0, impaired_since=member.impaired_since), (), 0.0, turn.now)
+        if verdict.reason:
+            _let_go(turn, member, "", sentences.UNHEALTHY[verdict.reason])
+        elif verdict.look_again_at is not None:
+            turn.look_again_at(verdict.look_again_at)
+    elif state not in ("stopped", "stopping"):
         _let_go(turn, member, "", sentences.UNHEALTHY["EC2"])
+    elif turn.volume_impaired_since(member):
+        _let_go(turn, member, "", sentences.UNHEALTHY["EBS"])
 
 
 def _move_pending(turn: Turn, member: Member, pool: WarmPool) -> None:

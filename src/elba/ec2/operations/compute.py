@@ -78,6 +78,7 @@ delete_snapshot = mutating(images.delete_snapshot)
 describe_images = reading(show_images.describe_images)
 describe_image_attribute = reading(show_images.describe_image_attribute)
 describe_volumes = reading(storage.describe_volumes)
+describe_volume_status = reading(storage.describe_volume_status)
 describe_snapshots = reading(storage.describe_snapshots)
 
 import_key_pair = mutating(key_pairs.import_key_pair)

@@ -217,7 +217,6 @@ _STATUS_FIELDS: Fields[Instance] = {
     "instance-status.status": lambda i: _status(i, i.instance_status),
     "system-status.reachability": lambda i: _reachability(_status(i, i.system_status)),
     "system-status.status": lambda i: _status(i, i.system_status),
-    "attached-ebs-status.status": lambda i: _status(i, "ok"),
 }
 
 _REACHABILITY = {"ok": "passed", "impaired": "failed", "initializing": "initializing"}
@@ -244,7 +243,12 @@ def describe_instance_status(view: View, call: Call, request: Request) -> Answer
     found = require_all(view, call, Instance, ids) if ids else view.all(Instance, call.account, call.region)
     if not request.get("include_all_instances"):
         found = [i for i in found if i.state == "running"]
-    found = select(found, request.get("filters"), _STATUS_FIELDS, lambda i: i.tags)
+
+    def volumes(instance: Instance) -> str:
+        return _status(instance, "impaired" if any(v.impaired_since for v in volumes_of(view, instance)) else "ok")
+
+    fields = {**_STATUS_FIELDS, "attached-ebs-status.status": volumes}
+    found = select(found, request.get("filters"), fields, lambda i: i.tags)
     part, token = page(found, request, ids="instance_ids")
     return {
         "instance_statuses": [
@@ -255,7 +259,7 @@ def describe_instance_status(view: View, call: Call, request: Request) -> Answer
                 "instance_state": render_state(i.state),
                 "instance_status": _summary(_status(i, i.instance_status)),
                 "system_status": _summary(_status(i, i.system_status)),
-                "attached_ebs_status": _summary(_status(i, "ok")),
+                "attached_ebs_status": _summary(volumes(i)),
                 "events": [],
             }
             for i in part

@@ -76,6 +76,78 @@ def describe_volumes(view: View, call: Call, request: Request) -> Answer:
     return {"volumes": [_render_volume(call, v) for v in part], "next_token": token}
 
 
+_STALLED = "io-performance:stalled"
+
+
+def _status(volume: Volume) -> str:
+    return "impaired" if volume.impaired_since else "ok"
+
+
+def _performance(volume: Volume) -> str:
+    """Performance is told of volumes with provisioned I/O; that it stalls, of all."""
+    if volume.impaired_since:
+        return "stalled"
+    return "normal" if volume.volume_type in ("io1", "io2") else "not-applicable"
+
+
+def _status_details(volume: Volume) -> list[Answer]:
+    return [
+        {"name": "io-enabled", "status": "passed"},
+        {"name": "io-performance", "status": _performance(volume)},
+        {"name": "initialization-state", "status": "completed"},
+    ]
+
+
+_STATUS_FIELDS: Fields[Volume] = {
+    "action.code": lambda v: None,
+    "action.description": lambda v: None,
+    "action.event-id": lambda v: None,
+    "availability-zone": lambda v: v.availability_zone,
+    "availability-zone-id": lambda v: zones.zone_id(v.availability_zone),
+    "event.description": lambda v: None,
+    "event.event-id": lambda v: None,
+    "event.event-type": lambda v: _STALLED if v.impaired_since else None,
+    "event.not-after": lambda v: None,
+    "event.not-before": lambda v: instance_time(v.impaired_since) if v.impaired_since else None,
+    "volume-status.details-name": lambda v: [d["name"] for d in _status_details(v)],
+    "volume-status.details-status": lambda v: [d["status"] for d in _status_details(v)],
+    "volume-status.status": _status,
+}
+
+
+def describe_volume_status(view: View, call: Call, request: Request) -> Answer:
+    """Source: EBS user guide, "Amazon EBS volume status checks" and "volume events"."""
+    ids = request.get("volume_ids")
+    found = require_all(view, call, Volume, ids) if ids else view.all(Volume, call.account, call.region)
+    found = select(found, request.get("filters"), _STATUS_FIELDS)
+    part, token = page(found, request, ids="volume_ids")
+    return {"volume_statuses": [_render_status(v) for v in part], "next_token": token}
+
+
+def _render_status(volume: Volume) -> Answer:
+    events: list[Answer] = []
+    if volume.impaired_since:
+        events.append(
+            {
+                "event_id": f"evol-{volume.id.removeprefix('vol-')}",
+                "event_type": _STALLED,
+                "description": "The volume's I/O is stalled",
+                "not_before": volume.impaired_since,
+                "instance_id": volume.instance_id or None,
+            }
+        )
+    attached = [{"instance_id": volume.instance_id, "io_performance": _performance(volume)}]
+    return {
+        "volume_id": volume.id,
+        "availability_zone": volume.availability_zone,
+        "availability_zone_id": zones.zone_id(volume.availability_zone),
+        "volume_status": {"status": _status(volume), "details": _status_details(volume)},
+        "events": events,
+        "actions": [],
+        "attachment_statuses": attached if volume.instance_id else [],
+    }
+
+
 _SNAPSHOT_FIELDS: Fields[Snapshot] = {
     "snapshot-id": lambda s: s.id,
     "description": lambda s: s.description,
