@@ -39,6 +39,9 @@ def test_a_zone_fails_and_comes_back_and_a_spot_instance_is_interrupted(elba: El
     eventually(lambda: list(serving().values()) == ["us-east-1b"] * 2, 40, "both in the zone that is left")
     assert "us-east-1a" in elba.run("fault", "list").stdout
     first = min(serving())
+    stalled = json.loads(elba.run("fault", "volume", first, "--json").stdout)["volumes"][0]["volume_id"]
+    (told,) = ec2.describe_volume_status(VolumeIds=[stalled])["VolumeStatuses"]
+    assert told["VolumeStatus"]["Status"] == "impaired"
     elba.run("fault", "interrupt", first)
     eventually(lambda: first not in serving() and len(serving()) == 2, 40, "the interrupted one replaced")
     elba.run("fault", "clear")
