@@ -140,6 +140,8 @@ pub struct Target {
     pub refused: bool,
     /// … from its health check port
     pub check_refused: bool,
+    /// a zonal shift keeps new requests from its zone
+    pub shifted: bool,
 }
 
 impl Default for Target {
@@ -154,6 +156,7 @@ impl Default for Target {
             host_header: String::new(),
             refused: false,
             check_refused: false,
+            shifted: false,
         }
     }
 }
@@ -500,6 +503,8 @@ pub struct LoadBalancer {
     pub identity_key: Option<IdentityKey>,
     /// PEM: authorities that identity providers may have their certificates from, beside the system's
     pub trusted_roots: String,
+    /// the zone that a zonal shift takes out of DNS
+    pub shifted_zone: String,
 }
 
 impl Default for LoadBalancer {
@@ -517,6 +522,7 @@ impl Default for LoadBalancer {
             cookie_keys: Default::default(),
             identity_key: None,
             trusted_roots: String::new(),
+            shifted_zone: String::new(),
         }
     }
 }

@@ -57,7 +57,8 @@ pub fn group_is_healthy_in(group: &TargetGroup, targets: &[Seen<'_>], zone: &str
 
 /// The zones of `balancer` that DNS answers with, in the order of its addresses.
 ///
-/// A zone stays while at least one of its groups with targets is healthy and its node is up (`is_up`).
+/// A zone stays while at least one of its groups with targets is healthy, its node is up (`is_up`) and no zonal shift
+/// is in force for it.
 /// No zone healthy = all zones whose node is up; no node up = all zones.
 pub fn zones_to_answer<'a>(
     balancer: &'a LoadBalancer,
@@ -72,6 +73,9 @@ pub fn zones_to_answer<'a>(
         .filter(|zone| seen.insert(*zone))
         .collect();
     let is_healthy = |zone: &str| {
+        if zone == balancer.shifted_zone {
+            return false;
+        }
         let mut verdicts = groups
             .iter()
             .filter_map(|(g, t)| group_is_healthy_in(g, t, zone))
@@ -174,6 +178,24 @@ mod tests {
             zones_to_answer(&lb, &[(&zonal, targets("a- b+"))], |z| z == "a"),
             ["a"]
         );
+    }
+
+    #[test]
+    fn a_shifted_zone_leaves_unless_nothing_else_is_left() {
+        let lb = LoadBalancer {
+            shifted_zone: "a".into(),
+            ..balancer(&["a", "b"])
+        };
+        let g = group(Some(1), None, false);
+        for (seen, up, expected) in [
+            ("a+ b+", "a b", "b"),
+            ("", "a b", "b"),
+            ("a+ b-", "a b", "a b"), // none healthy = all
+            ("a+ b+", "a", "a"),
+        ] {
+            let answer = zones_to_answer(&lb, &[(&g, targets(seen))], |zone| up.contains(zone));
+            assert_eq!(answer.join(" "), expected, "{seen} {up}");
+        }
     }
 
     #[test]

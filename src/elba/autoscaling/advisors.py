@@ -50,7 +50,8 @@ class TerminationAdviceReconciler:
             elif named:
                 tx.put(msgspec.structs.replace(advice, state="answered", instance_ids=named))
             else:
-                tx.put(msgspec.structs.replace(advice, state="failed", retry_at=parts.clock.now() + PAUSE_SECONDS))
+                again = parts.clock.now() + PAUSE_SECONDS
+                tx.put(msgspec.structs.replace(advice, state="failed", failures=advice.failures + 1, retry_at=again))
 
         await parts.store.write(conclude, f"reconciler:{self.name}")
         return Done()

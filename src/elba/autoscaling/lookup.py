@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from elba.arc_zonal_shift.lookup import shifted_zone
 from elba.autoscaling import faults
 from elba.autoscaling.resources import Group, Member, Policy
 from elba.call import Call
@@ -31,6 +32,19 @@ def require_group(view: View, call: Call, text: str) -> Group:
     if group is None:
         raise faults.group_unknown(name_of(text))
     return group
+
+
+def shifted_away_from(view: View, group: Group) -> str:
+    """The zone that a zonal shift keeps new instances from, or "". Source: autoscaling.md §5.3."""
+    if not (group.availability_zone_impairment_policy or {}).get("zonal_shift_enabled"):
+        return ""
+    return shifted_zone(view, group.account, group.region, group.arn)
+
+
+def healthy_zones(view: View, group: Group) -> list[str]:
+    """The group's zones that instances may be launched in."""
+    away = shifted_away_from(view, group)
+    return [zone for zone in group.availability_zones if zone != away]
 
 
 def members_of(view: View, group: Group) -> list[Member]:

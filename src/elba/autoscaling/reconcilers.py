@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from elba.arc_zonal_shift.resources import ZonalShift
 from elba.autoscaling import activities, group_metrics, predictive
 from elba.autoscaling.advance import advance
 from elba.autoscaling.advisors import TerminationAdviceReconciler
@@ -97,6 +98,10 @@ class GroupReconciler:
             return [_group_key(changed, group_of_arn(id_))]
         elif kind in (WarmPool.KIND, TerminationAdvice.KIND):
             return [_group_key(changed, id_)]
+        elif kind == ZonalShift.KIND:
+            shift = view.get(ZonalShift, account, region, id_)
+            _, is_group, name = shift.resource_arn.partition("autoScalingGroupName/") if shift else ("", "", "")
+            return [_group_key(changed, name)] if is_group else []
         elif kind == InstanceRefresh.KIND:
             refresh = view.get(InstanceRefresh, account, region, id_)
             return [_group_key(changed, refresh.group_name)] if refresh else []

@@ -315,7 +315,8 @@ class InstanceRefresh(Resource, frozen=True, kw_only=True):
 class TerminationAdvice(Resource, frozen=True, kw_only=True):
     """A question to the group's termination function, and its answer; `id` is the group's name.
 
-    `state`: asked, answered, or failed (asked again after `retry_at`).
+    `cause`: SCALE_IN, REBALANCE, INSTANCE_REFRESH or MAX_INSTANCE_LIFETIME. `state`: asked, answered, or failed (asked
+    again after `retry_at`); `failures` counts those in a row.
     """
 
     KIND: ClassVar[str] = "autoscaling.termination_advice"
@@ -323,6 +324,8 @@ class TerminationAdvice(Resource, frozen=True, kw_only=True):
     function_arn: str
     payload: str
     state: str
+    cause: str = "SCALE_IN"
+    failures: int = 0
     instance_ids: list[str] = []
     retry_at: float = 0.0
 

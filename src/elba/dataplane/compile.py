@@ -16,6 +16,8 @@ import msgspec
 
 from elba.acm.lookup import authority_of
 from elba.acm.resources import AUTHORITY_ID, Authority, Certificate
+from elba.arc_zonal_shift.lookup import shifted_zone
+from elba.arc_zonal_shift.resources import ZonalShift
 from elba.dataplane import protocol
 from elba.dataplane.admission import SecurityIndex, TargetAdmission, allowed_sources
 from elba.dataplane.delta import same_target
@@ -40,6 +42,7 @@ from elba.elbv2.resources import (
     TrustStore,
     TrustStoreRevocation,
 )
+from elba.elbv2.shifting import is_cross_zone, is_shifted
 from elba.iam.resources import ServerCertificate
 from elba.resource import Key
 from elba.store.interface import View
@@ -49,7 +52,7 @@ _ENDED = ("stopped", "terminated")
 _SHARED = {kind.KIND for kind in (Authority, Certificate, ServerCertificate, TrustStore, TrustStoreRevocation)}
 """What listeners of several load balancers may name."""
 _FILTERS = {kind.KIND for kind in (SecurityGroup, NetworkInterface, PrefixList)}
-_KINDS = {kind.KIND for kind in (LoadBalancer, CookieKeys, Listener, Rule, TargetGroup, Target)}
+_KINDS = {kind.KIND for kind in (LoadBalancer, CookieKeys, Listener, Rule, TargetGroup, Target, ZonalShift)}
 
 
 # ── load balancers ───────────────────────────────────────────────────────────────────────────────────
@@ -70,6 +73,7 @@ def compile_load_balancer(view: View, balancer: LoadBalancer) -> protocol.LoadBa
         listeners=[_listener(view, balancer, listener) for listener in listeners],
         attributes=attributes_of_load_balancer(balancer),
         cookie_keys=[protocol.CookieKey(id=id_, secret=secret) for id_, secret in keys.keys] if keys else [],
+        shifted_zone=shifted_zone(view, balancer.account, balancer.region, balancer.id),
         **_of_guards(view, listeners, keys),
     )
 
@@ -276,7 +280,7 @@ def compile_group_settings(group: TargetGroup) -> protocol.TargetGroup:
         algorithm=of.get("load_balancing.algorithm.type", "round_robin"),
         anomaly_mitigation=of.get("load_balancing.algorithm.anomaly_mitigation") == "on",
         # An application load balancer's own setting is always on.
-        cross_zone=of.get("load_balancing.cross_zone.enabled") != "false",
+        cross_zone=is_cross_zone(group),
         slow_start_seconds=float(of.get("slow_start.duration_seconds", "0")),
         stickiness_enabled=of.get("stickiness.enabled") == "true",
         stickiness_type=of.get("stickiness.type", "lb_cookie"),
@@ -345,6 +349,7 @@ def compile_target(
         host_header=private if target.port in (80, 443) else f"{private}:{target.port}",
         refused=refused[0],
         check_refused=refused[1],
+        shifted=is_shifted(view, group, zone),
     )
 
 
@@ -424,8 +429,8 @@ class Compiler:
                 self._dirty_targets |= self._targets_behind(key)
             elif (balancer := self._balancer_of(key)) is not None:
                 self._forget(balancer)
-                if key.kind == LoadBalancer.KIND:  # its security groups may be others now
-                    self._dirty_targets |= self._targets_of_balancer(key)
+                if key.kind in (LoadBalancer.KIND, ZonalShift.KIND):  # its security groups may be others now
+                    self._dirty_targets |= self._targets_of_balancer(balancer)
 
     def _targets_behind(self, key: Key) -> set[Key]:
         """The targets, in groups in use, that a changed security group or network interface bears on."""
@@ -489,9 +494,11 @@ class Compiler:
         """The targets, in groups in use, that an instance is."""
         return self._targets_of_instance.get(instance[1:], set())
 
-    @staticmethod
-    def _balancer_of(key: Key) -> Key | None:
+    def _balancer_of(self, key: Key) -> Key | None:
         """The load balancer whose compiled form a changed resource is part of."""
+        if key.kind == ZonalShift.KIND:
+            shift = self._view.get(ZonalShift, key.account, key.region, key.id)
+            return key._replace(kind=LoadBalancer.KIND, id=shift.resource_arn) if shift else None
         if key.kind in (LoadBalancer.KIND, CookieKeys.KIND):
             return key._replace(kind=LoadBalancer.KIND)
         if key.kind == Listener.KIND:

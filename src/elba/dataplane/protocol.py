@@ -93,6 +93,7 @@ class Target(Part, frozen=True, kw_only=True, omit_defaults=True):
     host_header: str = ""  # address:port as AWS's health check would show it in Host (private address)
     refused: bool = False  # security groups keep the load balancer from its port
     check_refused: bool = False  # … from its health check port
+    shifted: bool = False  # a zonal shift keeps new requests from its zone
 
     @property
     def key(self) -> str:
@@ -290,6 +291,7 @@ class LoadBalancer(Part, frozen=True, kw_only=True, omit_defaults=True):
     cookie_keys: list[CookieKey] = []
     identity_key: IdentityKey | None = None
     trusted_roots: str = ""  # PEM: authorities that identity providers may have their certificates from
+    shifted_zone: str = ""  # the zone that a zonal shift takes out of DNS
 
 
 # ── messages down ────────────────────────────────────────────────────────────────────────────────────

@@ -58,6 +58,8 @@ class Balancer(NamedTuple):
     """Some target group of its has sticky sessions: NonStickyRequestCount is reported, zero or not."""
     reserved_units: int = 0
     """Load balancer capacity units reserved; PeakLCUs and ReservedLCUs are reported with a reservation only."""
+    shiftable: bool = False
+    """Zonal shift is enabled: ZonalShiftedHostCount is reported."""
 
 
 class GroupState(NamedTuple):
@@ -73,6 +75,7 @@ class GroupState(NamedTuple):
     checked: bool = True
     anomalous: int = 0
     mitigated: int = 0
+    shifted: int = 0
     kind: str = "instance"
     """instance, ip, lambda, alb."""
 
@@ -329,6 +332,8 @@ def _host_counts(points: _Points, owner: Balancer, lb: str, group: str, states: 
         "AnomalousHostCount": [float(s.anomalous) for s in compared],
         "MitigatedHostCount": [float(s.mitigated) for s in compared],
     }
+    if owner.shiftable:
+        anomalies["ZonalShiftedHostCount"] = [float(s.shifted) for s in compared]
     _per_node(points, owner, lb, group, compared, anomalies)
     states = [s for s in states if s.checked]
     if not states:

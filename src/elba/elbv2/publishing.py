@@ -5,9 +5,10 @@ from __future__ import annotations
 from elba.dataplane.interface import Place
 from elba.dataplane.protocol import Report
 from elba.ec2.resources import Instance
-from elba.elbv2.attributes import target_group_attribute
+from elba.elbv2.attributes import attributes_of_load_balancer, target_group_attribute
 from elba.elbv2.metrics import PERIOD_SECONDS, Balancer, GroupState, Minute, Minutes, datapoints
 from elba.elbv2.resources import LoadBalancer, Target, TargetGroup
+from elba.elbv2.shifting import is_cross_zone, is_shifted
 from elba.elbv2.watching import HealthTicker
 from elba.parts import Parts
 from elba.store.interface import View
@@ -63,6 +64,7 @@ class MetricsTicker:
                 tuple(z.zone_name for z in balancer.zones),
                 balancer.id in sticky,
                 balancer.capacity_units,
+                attributes_of_load_balancer(balancer).get("zonal_shift.config.enabled") == "true",
             )
             for balancer in self._view.all(LoadBalancer)
             if balancer.state_code != "failed" and balancer.type == "application"
@@ -92,7 +94,7 @@ class MetricsTicker:
         ]
         enabled = {zone.zone_name for zone in balancer.zones}
         targets = [(target, zone) for target, zone in targets if zone in ("", "all") or zone in enabled]
-        cross_zone = target_group_attribute(group, "load_balancing.cross_zone.enabled") != "false"
+        cross_zone = is_cross_zone(group)
         states = []
         for zone in balancer.zones:
             place = Place(balancer.region, zone.zone_name)
@@ -111,6 +113,7 @@ class MetricsTicker:
                     unhealthy=sum(state == "unhealthy" for state in states_seen),
                     anomalous=sum(view.anomalous for view in seen if view is not None),
                     mitigated=sum(view.mitigated for view in seen if view is not None),
+                    shifted=sum(is_shifted(self._view, group, of) for _, of in targets if cross_zone),
                     routing_ok=_meets(group, "unhealthy_state_routing", healthy, len(own)),
                     dns_ok=_meets(group, "dns_failover", healthy, len(own)),
                     checked=group.health_check_enabled,

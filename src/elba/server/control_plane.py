@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import elba.arc_zonal_shift.reconcilers
 import elba.autoscaling.reconcilers
 import elba.cloudwatch.reconcilers
 import elba.ec2.reconcilers
@@ -30,6 +31,7 @@ SERVICES = (
     elba.lambda_.reconcilers,
     elba.sns.reconcilers,
     elba.sqs.reconcilers,
+    elba.arc_zonal_shift.reconcilers,
 )
 
 

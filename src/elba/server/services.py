@@ -189,6 +189,13 @@ SERVED: tuple[Served, ...] = (
     Served(Service("sns"), "elba.sns.operations", "sns", "2010-03-31", title="SNS"),
     Served(Service("sqs", _SQS), "elba.sqs.operations", "sqs", "2012-11-05", "AmazonSQS", title="SQS"),
     Served(Service("lambda", _JSON), "elba.lambda_.operations", "lambda", "2015-03-31", title="Lambda"),
+    Served(
+        Service("arc-zonal-shift", _JSON),
+        "elba.arc_zonal_shift.operations",
+        "arc-zonal-shift",
+        "2022-10-30",
+        title="ARC zonal shift",
+    ),
     Served(Service("s3", _S3), "elba.s3.operations", "s3", "2006-03-01", region="any", title="S3"),
 )
 

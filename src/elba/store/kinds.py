@@ -19,6 +19,7 @@ RESOURCE_MODULES = (
     "elba.s3.resources",
     "elba.sns.resources",
     "elba.sqs.resources",
+    "elba.arc_zonal_shift.resources",
     "elba.ssm.resources",
 )
 """Every module that defines stored resources; named, not imported, for the store knows no service."""

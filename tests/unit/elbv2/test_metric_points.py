@@ -137,10 +137,10 @@ SECTION_20 = {
     "ELBAuthRefreshTokenSuccess": (L, "counted"),
     "ELBAuthUserClaimsSizeExceeded": (L, "counted"),
     "ELBAuthLatency": (L, "counted"),
-    # never: nothing here has a reputation, shifts zones or controls targets
+    # never: nothing here has a reputation or controls targets
     "LowReputationPacketsDropped": (set(), "never"),
     "LowReputationRequestsDenied": (set(), "never"),
-    "ZonalShiftedHostCount": (set(), "never"),
+    "ZonalShiftedHostCount": (H, "shiftable"),
     "TargetControlRequestCount": (set(), "never"),
 }
 """Each metric of alb.md section 20: its dimension sets, and when it is reported."""
@@ -173,11 +173,11 @@ def published_with(owner: Balancer, counted: bool) -> list[Datapoint]:
 @pytest.mark.parametrize("name", SECTION_20)
 def test_each_metric_has_exactly_its_dimension_sets_and_is_reported_when_it_should(name: str) -> None:
     sets, when = SECTION_20[name]
-    with_all = BALANCER._replace(sticky=True, reserved_units=100)
+    with_all = BALANCER._replace(sticky=True, reserved_units=100, shiftable=True)
     everything = sets_published(published_with(with_all, counted=True))
     assert everything.get(name, set()) == sets
     quiet = sets_published(published_with(with_all, counted=False))
-    assert quiet.get(name, set()) == (sets if when in ("always", "sticky", "reserved") else set())
+    assert quiet.get(name, set()) == (sets if when in ("always", "sticky", "reserved", "shiftable") else set())
     plain = sets_published(published_with(BALANCER, counted=False))
     assert plain.get(name, set()) == (sets if when == "always" else set())
 

@@ -31,8 +31,8 @@ pub struct TargetGroup {
     pub state: Arc<GroupState>,
     /// all of them, draining ones too, in the order of the snapshot
     pub targets: Vec<Target>,
-    /// indexes into `targets` that this node may give requests to when they are healthy: not draining, and in its
-    /// own zone if cross-zone is off
+    /// indexes into `targets` that this node may give requests to when they are healthy: not draining, in no zone
+    /// that traffic is shifted away from, and in its own zone if cross-zone is off
     pub eligible: Vec<u32>,
     pub algorithm: Algorithm,
     /// this node can send requests to its targets (else 502, and `Compiled::problems` says why)
@@ -185,7 +185,7 @@ pub(super) fn compile_group(
                 || target.source.zone.is_empty()
                 || target.source.zone == "all"
                 || target.source.zone == zone;
-            !target.draining && zone_fits
+            !target.draining && !target.source.shifted && zone_fits
         })
         .collect();
     let algorithm = match source.algorithm.as_str() {

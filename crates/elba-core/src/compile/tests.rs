@@ -211,3 +211,32 @@ fn networks() {
     assert!(inside("2001:db8::/32", "2001:db8:1::") && inside("1.2.3.4", "1.2.3.4"));
     assert_eq!((Cidr::parse("10.0.0.0/33"), Cidr::parse("x/8")), (None, None));
 }
+
+#[test]
+fn draining_shifted_and_foreign_targets_are_not_eligible() {
+    let of = |id: &str, state: &str, zone: &str, shifted: bool| protocol::Target {
+        zone: zone.into(),
+        shifted,
+        ..target(id, state)
+    };
+    let targets = vec![
+        of("i-1", "active", "a", false),
+        of("i-2", "draining", "a", false),
+        of("i-3", "active", "b", false),
+        of("i-4", "active", "b", true),
+        of("10.0.0.1", "active", "all", false),
+    ];
+    for (cross_zone, expected) in [(true, "i-1 i-3 10.0.0.1"), (false, "i-1 10.0.0.1")] {
+        let group = protocol::TargetGroup {
+            cross_zone,
+            ..group("tg", targets.clone())
+        };
+        let compiled = compile(&snapshot(vec![balancer("lb", &[80], "tg")], vec![group]), None).unwrap();
+        let group = compiled.target_group("tg").unwrap();
+        let ids = group
+            .eligible
+            .iter()
+            .map(|index| group.targets[*index as usize].source.id.as_str());
+        assert_eq!(ids.collect::<Vec<_>>().join(" "), expected);
+    }
+}

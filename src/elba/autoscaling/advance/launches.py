@@ -12,7 +12,7 @@ from elba.autoscaling import activities, launch_source, mixed, placement, senten
 from elba.autoscaling.advance.lifecycle import backoff_seconds
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.launch_source import Source
-from elba.autoscaling.lookup import counted, suspended, units
+from elba.autoscaling.lookup import counted, healthy_zones, suspended, units
 from elba.autoscaling.resources import Group, LaunchConfiguration, Member
 from elba.ec2 import commands as ec2
 from elba.ec2.instance_types import TYPES
@@ -49,7 +49,9 @@ def fill(turn: Turn) -> None:
             break
         kind = _kind(turn, have)
         cause = _cause(turn, kind, have, target)
-        member = turn.take_warm(cause, _zone(turn, turn.group, []), kind) or _launch(turn, cause, kind)
+        member = turn.take_warm(cause, _zone(turn, healthy_zones(turn.tx, turn.group), []), kind) or _launch(
+            turn, cause, kind
+        )
         if member is None:
             break
         if kind == "replacement":
@@ -100,12 +102,13 @@ def _launch(turn: Turn, cause: str, kind: str) -> Member | None:
         _failed(turn, cause, missing)
         return None
     avoided = _avoided(turn, group)
-    if set(group.availability_zones) <= set(avoided):
+    zones = healthy_zones(turn.tx, group)
+    if set(zones) <= set(avoided):
         # No zone has capacity: begin again with all of them once the pause is over.
         avoided = []
     error: ApiError | None = None
     spot = False
-    while (zone := _zone(turn, group, avoided)) is not None:
+    while (zone := _zone(turn, zones, avoided)) is not None:
         for source, spot in _sources(turn, group, zone):
             if isinstance(source, ApiError):
                 error = source
@@ -126,9 +129,9 @@ def _launch(turn: Turn, cause: str, kind: str) -> Member | None:
     return None
 
 
-def _zone(turn: Turn, group: Group, avoided: list[str]) -> str | None:
+def _zone(turn: Turn, zones: list[str], avoided: list[str]) -> str | None:
     placed = [(m.availability_zone, units(m)) for m in counted(turn.members())]
-    return placement.next_zone(placement.zone_units(group.availability_zones, placed), avoided)
+    return placement.next_zone(placement.zone_units(zones, placed), avoided)
 
 
 def _sentence(error: ApiError | None, fleet: bool, spot: bool) -> str:

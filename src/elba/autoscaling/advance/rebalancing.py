@@ -6,7 +6,7 @@ from collections import Counter
 
 from elba.autoscaling import mixed, placement, sentences
 from elba.autoscaling.advance.turn import Turn
-from elba.autoscaling.lookup import counted, suspended, units
+from elba.autoscaling.lookup import counted, healthy_zones, shifted_away_from, suspended, units
 
 PAUSE_SECONDS = 300.0
 """After a rebalancing that could not launch."""
@@ -37,10 +37,14 @@ def rebalance(turn: Turn) -> None:
     )
     if not steady or not active:
         return
-    held = placement.zone_units(group.availability_zones, [(m.availability_zone, units(m)) for m in active])
+    away = shifted_away_from(turn.tx, group)
+    zones = healthy_zones(turn.tx, group)
+    held = placement.zone_units(zones, [(m.availability_zone, units(m)) for m in active])
     movable: Counter[str] = Counter()
     stranded = 0
     for member in active:
+        if member.availability_zone == away:
+            continue  # those that are there stay
         zone = member.availability_zone if member.availability_zone in held else ""
         stranded += 0 if zone else units(member)
         if not member.protected_from_scale_in:

@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from elba.autoscaling import launch_source, mixed, sentences
+from elba.autoscaling.advance import advising
 from elba.autoscaling.advance.replacing import bounds, replace
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.commands.refreshes import active_refresh, begin_rollback, end_refresh
-from elba.autoscaling.lookup import COUNTED, LEAVING, suspended
+from elba.autoscaling.lookup import COUNTED, LEAVING, shifted_away_from, suspended
 from elba.autoscaling.resources import InstanceRefresh, Member
 from elba.cloudwatch.resources import Alarm, CompositeAlarm
 from elba.errors import ApiError
@@ -44,7 +45,8 @@ def refresh(turn: Turn) -> None:
     if problem := _alarming(turn, current):
         _fail(turn, current, problem)
         return
-    if turn.now - current.start_time > LONGEST_SECONDS:
+    is_shifted = bool(shifted_away_from(turn.tx, turn.group))
+    if turn.now - current.start_time > LONGEST_SECONDS and not is_shifted:
         _fail(turn, current, "The instance refresh took longer than 14 days.")
         return
     if current.wait_until > turn.now:
@@ -158,14 +160,14 @@ def _go_on(turn: Turn, current: InstanceRefresh) -> None:
     taken = replace(turn, free, limits, warmup, "refresh", sentences.REFRESH_OUT) if free else 0
     turn.surge_sentence = sentences.REFRESH_IN
     if taken or warming or free:
-        stuck = bool(turn.group.launch_failures) and not taken
+        stuck = (bool(turn.group.launch_failures) or advising.is_unadvised(turn)) and not taken
     else:
         stuck = True
     if not stuck:
         _put(turn, current, stuck_since=0.0, status_reason=_waiting(warming))
         return
     since = current.stuck_since or turn.now
-    if turn.now - since >= STUCK_SECONDS:
+    if turn.now - since >= STUCK_SECONDS and not shifted_away_from(turn.tx, turn.group):
         _fail(turn, current, "Instances could not be replaced within an hour.")
         return
     turn.look_again_at(since + STUCK_SECONDS)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from elba.autoscaling import sentences
+from elba.autoscaling.advance import advising
 from elba.autoscaling.advance.shrinking import pick_one
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
@@ -17,6 +18,8 @@ from elba.autoscaling.lookup import counted, suspended, units
 from elba.autoscaling.resources import Member
 
 MOST_EXPIRED_PERCENT = 10
+_CAUSES = {"refresh": "INSTANCE_REFRESH", "lifetime": "MAX_INSTANCE_LIFETIME"}
+"""What a termination function is told, by the reason of the replacement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,12 @@ def replace(
     spare = allowed(limits, group.desired_capacity, ready, moving)
     left = {m.id: m for m in due}
     launches_first = limits.ceiling > group.desired_capacity
+    named: set[str] | None = None
+    if left and spare > 0 and advising.function_of(turn):
+        named = advising.advised(turn, spare, pick_one, _CAUSES[reason], list(left.values())) or set()
     taken = 0
-    while left and spare > 0:
-        victim = pick_one(turn, counted(turn.members()), left)
+    while spare > 0 and (choice := [i for i in left if named is None or i in named]):
+        victim = pick_one(turn, counted(turn.members()), choice)
         if victim is None or (units(victim) > spare and (taken or launches_first)):
             break
         begin_termination(turn.tx, turn.call, group, victim, reason, sentences.at(turn.now, sentence))

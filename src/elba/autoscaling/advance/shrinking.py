@@ -10,8 +10,8 @@ from elba.autoscaling import activities, launch_source, mixed, sentences
 from elba.autoscaling.advance import advising
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
-from elba.autoscaling.lookup import counted, suspended, units
-from elba.autoscaling.resources import Group, LaunchConfiguration, Member
+from elba.autoscaling.lookup import counted, healthy_zones, shifted_away_from, suspended, units
+from elba.autoscaling.resources import LaunchConfiguration, Member
 from elba.autoscaling.termination import Candidate, Terms, pick
 
 
@@ -27,7 +27,8 @@ def shrink(turn: Turn) -> None:
         return
     among: set[str] | None = None
     if advising.function_of(turn):
-        among = advising.advised(turn, have - target, pick_one)
+        cause = "REBALANCE" if turn.shrink_reason == "rebalance" else "SCALE_IN"
+        among = advising.advised(turn, have - target, pick_one, cause)
         if among is None and _may_go(turn):
             return
     first = have
@@ -101,6 +102,8 @@ def candidate(turn: Turn, member: Member, allowed: set[str] | None = None) -> Ca
         configuration = turn.tx.get(LaunchConfiguration, group.account, group.region, member.launch_configuration_name)
         created = configuration.created_time if configuration else 0.0
     shielded = member.protected_from_scale_in if allowed is None else member.id not in allowed
+    if turn.shrink_reason == "rebalance" and member.availability_zone == shifted_away_from(turn.tx, group):
+        shielded = True  # rebalancing is among the other zones
     return Candidate(
         instance_id=member.id,
         zone=member.availability_zone,
@@ -126,14 +129,10 @@ def terms(turn: Turn, members: list[Member]) -> Terms:
         spot = sum(units(m) for m in members if m.spot)
         surplus = mixed.surplus(policy, group.desired_capacity, on_demand, spot)
     return Terms(
-        zones=usable_zones(group),
+        zones=healthy_zones(turn.tx, group) if turn.shrink_reason == "rebalance" else group.availability_zones,
         policies=group.termination_policies,
         template_id=launch_source.current_template(turn.tx, turn.call, group),
         surplus=surplus,
         mixed=policy is not None,
         rebalancing=turn.shrink_reason == "rebalance",
     )
-
-
-def usable_zones(group: Group) -> list[str]:
-    return list(group.availability_zones)

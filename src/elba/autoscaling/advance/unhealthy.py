@@ -8,7 +8,7 @@ from elba.autoscaling import health, sentences
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.decisions import record_decision
-from elba.autoscaling.lookup import suspended, units
+from elba.autoscaling.lookup import shifted_away_from, suspended, units
 from elba.autoscaling.resources import Member
 
 
@@ -55,7 +55,12 @@ def replace(turn: Turn) -> None:
     group = turn.group
     if suspended(group, "ReplaceUnhealthy") or suspended(group, "Terminate"):
         return
-    unhealthy = [m for m in turn.members() if m.lifecycle_state == "InService" and m.health_status == "Unhealthy"]
+    left_alone = _left_alone(turn)
+    unhealthy = [
+        m
+        for m in turn.members()
+        if m.lifecycle_state == "InService" and m.health_status == "Unhealthy" and m.availability_zone != left_alone
+    ]
     if not unhealthy:
         return
     policy = group.instance_maintenance_policy
@@ -74,6 +79,14 @@ def replace(turn: Turn) -> None:
         floor = -(-group.desired_capacity * policy["min_healthy_percentage"] // 100)
         budget = max(1, group.desired_capacity - floor) - _in_flight(turn)
     _take_out(turn, gradual[: max(0, budget)])
+
+
+def _left_alone(turn: Turn) -> str:
+    """The zone whose unhealthy members stay while traffic is shifted away from it, or ""."""
+    policy = turn.group.availability_zone_impairment_policy or {}
+    if policy.get("impaired_zone_health_check_behavior") != "IgnoreUnhealthy":
+        return ""
+    return shifted_away_from(turn.tx, turn.group)
 
 
 def _take_out(turn: Turn, members: list[Member]) -> None:

@@ -26,7 +26,7 @@ from elba.autoscaling.commands.groups import forget_actions
 from elba.autoscaling.commands.hooks import LAUNCHING
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.group_metrics import pool_target
-from elba.autoscaling.lookup import suspended
+from elba.autoscaling.lookup import healthy_zones, suspended
 from elba.autoscaling.resources import LifecycleAction, Member, WarmPool
 from elba.ec2 import commands as ec2
 from elba.ec2.commands.capacity import has_capacity
@@ -190,7 +190,9 @@ def _shrink(turn: Turn, staying: list[Member], target: int) -> None:
 def _launch(turn: Turn) -> bool:
     group = turn.group
     placed = [(m.availability_zone, 1) for m in turn.warm()]
-    zone = placement.next_zone(placement.zone_units(group.availability_zones, placed))
+    zone = placement.next_zone(placement.zone_units(healthy_zones(turn.tx, group), placed))
+    if zone is None:  # a zonal shift keeps it from its only zone
+        return False
     subnets = [
         s
         for i in group.subnet_ids
@@ -201,7 +203,7 @@ def _launch(turn: Turn) -> bool:
         "an instance was started in response to a difference between desired and actual capacity of the warm pool.",
     )
     try:
-        source = first_source(turn, group, zone or "")
+        source = first_source(turn, group, zone)
         member = turn.attempt(lambda: launch_one(turn, source, False, subnets[0], "Warmed:Pending"))
     except ApiError as error:
         message = f"{error.message} Launching EC2 instance failed."

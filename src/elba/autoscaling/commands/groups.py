@@ -76,6 +76,7 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
         **launch,
         **fields,
     )
+    settings.check_zonal_shift(tx, group, request)
     change_desired(tx, call, group, desired, sentences.CREATED)
     _by_user(tx, call, group, desired, "CreateAutoScalingGroup")
     for hook in request.get("lifecycle_hook_specification_list") or []:
@@ -92,6 +93,7 @@ def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     fields |= settings.plain_fields(request)
     fields |= settings.zone_fields(tx, call, request, group)
     group = msgspec.structs.replace(group, **fields)
+    settings.check_zonal_shift(tx, group, request)
     resized = resize(tx, call, group, request, "a user request")
     _by_user(tx, call, group, resized.desired_capacity, "UpdateAutoScalingGroup")
     return {}

@@ -11,7 +11,7 @@ import msgspec
 from elba.autoscaling import policies, sentences
 from elba.autoscaling.capacity import change_desired
 from elba.autoscaling.decisions import record_decision
-from elba.autoscaling.lookup import counted, is_warm, members_of, suspended, units
+from elba.autoscaling.lookup import counted, is_warm, members_of, shifted_away_from, suspended, units
 from elba.autoscaling.policies import NoStep, Proposal, Sizes
 from elba.autoscaling.predictive import predicted_floor
 from elba.autoscaling.resources import Group, Member, Policy
@@ -118,7 +118,15 @@ def invoke(
 
 
 def propose(view: View, call: Call, group: Group, invocation: Invocation, honor_cooldown: bool = True) -> Proposal:
-    """What the invoked policy wants now. Raises: NoStep."""
+    """What the invoked policy wants now; less is held back while a zonal shift is active. Raises: NoStep."""
+    proposal = _propose(view, call, group, invocation, honor_cooldown)
+    if proposal.after < group.desired_capacity and (zone := shifted_away_from(view, group)):
+        why = f"a zonal shift away from {zone} is active"
+        return Proposal(proposal.policy, group.desired_capacity, why, proposal.arithmetic)
+    return proposal
+
+
+def _propose(view: View, call: Call, group: Group, invocation: Invocation, honor_cooldown: bool) -> Proposal:
     policy = invocation.policy
     before = sizes(view, group, policy, call.now)
     if policy.policy_type == "SimpleScaling":

@@ -6,11 +6,13 @@ import re
 from typing import Any
 
 from elba.autoscaling import faults, launch_source, mixed
+from elba.autoscaling.commands import registration
 from elba.autoscaling.resources import Group, LaunchConfiguration
 from elba.autoscaling.termination import POLICY_TYPES
 from elba.call import Call, Request
 from elba.ec2 import images, profiles, zones
 from elba.ec2.resources import Subnet
+from elba.elbv2.shifting import is_cross_zone
 from elba.errors import ApiError
 from elba.store.interface import View
 
@@ -241,6 +243,19 @@ def plain_fields(request: Request) -> dict[str, Any]:
             raise faults.validation("ImpairedZoneHealthCheckBehavior is required when ZonalShiftEnabled is true.")
         fields["availability_zone_impairment_policy"] = dict(impairment)
     return fields
+
+
+def check_zonal_shift(view: View, group: Group, request: Request) -> None:
+    """Zonal shift is enabled here only for groups whose target groups balance over all zones: with cross-zone off, the
+    zones that are left get no more of the traffic than their instances' share. Raises: ApiError ValidationError."""
+    policy = request.get("availability_zone_impairment_policy") or {}
+    if not policy.get("zonal_shift_enabled") or request.get("skip_zonal_shift_validation"):
+        return
+    if any(not is_cross_zone(target_group) for target_group in registration.target_groups(view, group)):
+        raise faults.validation(
+            "Zonal shift cannot be enabled: a load balancer of the Auto Scaling group has cross-zone load balancing "
+            "disabled. To enable it all the same, set SkipZonalShiftValidation to true."
+        )
 
 
 def _camel(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from elba.elbv2 import arns
 from elba.elbv2.commands.lookup import require_target_group
 from elba.elbv2.commands.targets import require_target_ids
 from elba.elbv2.resources import LoadBalancer, Target, TargetGroup, TargetHealth
+from elba.elbv2.shifting import administrative_override
 from elba.store.interface import Transaction, View
 
 NOT_IN_USE = {
@@ -103,6 +104,13 @@ class GroupHealth:
             return REGISTERING
         return {"state": health.state, "reason": health.reason, "description": health.description}
 
+    def zone_of(self, target: Target) -> str:
+        """The target's Availability Zone; "" or "all" of one that is in none."""
+        if self._group.target_type != "instance":
+            return target.availability_zone
+        instance = self._view.get(Instance, target.account, target.region, target.target_id)
+        return instance.availability_zone if instance else ""
+
     def _enabled_zones(self) -> set[str]:
         if self._zones is None:
             balancers = (
@@ -141,7 +149,7 @@ def describe_target_health(view: View, call: Call, request: Request) -> Answer:
             port = entry.get("port") or group.port or 0
             target = view.get(Target, group.account, group.region, arns.target_id(group.id, entry["id"], port))
             if target is not None:
-                described.append(_described(view, group, target, health.of(target), with_anomalies))
+                described.append(_described(view, group, target, health, with_anomalies))
             else:
                 missing = {"id": entry["id"], "port": port or None}
                 described.append(
@@ -153,7 +161,7 @@ def describe_target_health(view: View, call: Call, request: Request) -> Answer:
                 )
     else:
         described = [
-            _described(view, group, target, health.of(target), with_anomalies)
+            _described(view, group, target, health, with_anomalies)
             for target in view.children(Target, group.account, group.region, group.id)
         ]
     return {"target_health_descriptions": described}
@@ -164,8 +172,9 @@ def _health_check_port(group: TargetGroup, port: int) -> str:
 
 
 def _described(
-    view: View, group: TargetGroup, target: Target, state: Mapping[str, str], with_anomalies: bool
+    view: View, group: TargetGroup, target: Target, health: GroupHealth, with_anomalies: bool
 ) -> dict[str, Any]:
+    state = health.of(target)
     described: dict[str, Any] = {
         "target": {
             "id": target.target_id,
@@ -175,9 +184,11 @@ def _described(
         "health_check_port": _health_check_port(group, target.port),
         "target_health": {key: value for key, value in state.items() if value},
     }
+    if group.load_balancer_arns and group.target_type in ("instance", "ip"):
+        described["administrative_override"] = administrative_override(view, group, health.zone_of(target))
     if with_anomalies and group.target_type in ("instance", "ip"):
-        health = view.get(TargetHealth, group.account, group.region, target.id)
-        seen = health if health is not None and state["state"] == "healthy" else None
+        known = view.get(TargetHealth, group.account, group.region, target.id)
+        seen = known if known is not None and state["state"] == "healthy" else None
         described["anomaly_detection"] = {
             "result": "anomalous" if seen and seen.anomalous else "normal",
             "mitigation_in_effect": "yes" if seen and seen.mitigated else "no",
