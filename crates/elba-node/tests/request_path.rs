@@ -6,6 +6,7 @@ mod support;
 
 use std::io::Write;
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use elba_core::compile::{Health, Serves};
@@ -612,6 +613,41 @@ fn a_stale_connection_is_not_the_clients_problem() {
     // what must not be sent twice is not
     let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx";
     assert_eq!(node.ask(post).status, 502);
+}
+
+#[test]
+fn targets_that_die_while_a_request_is_sent_again_lose_nothing() {
+    // answers `most` requests of its first connection and none of later ones: as a process whose connections are
+    // reset before its port is closed
+    let dying = |most: usize| {
+        let connections = AtomicUsize::new(0);
+        Target::serving(move |mut stream, requests| {
+            let is_first = connections.fetch_add(1, SeqCst) == 0;
+            let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
+            for number in 0.. {
+                let Some(request) = Request::read(&mut reader) else {
+                    return;
+                };
+                if !is_first || number == most {
+                    return;
+                }
+                requests.lock().unwrap().push(request);
+                stream.write_all(&ok("x")).unwrap();
+            }
+        })
+    };
+    let (one, two, three) = (dying(1), dying(9), Target::saying("x"));
+    let node = Node::start(snapshot(&[one.address, two.address, three.address]));
+    let mut client = node.connect();
+    for _ in 0..4 {
+        client.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        assert_eq!(client.response().status, 200);
+    }
+    assert_eq!((one.count(), two.count(), three.count()), (1, 1, 2));
+    // nobody is left
+    let alone = dying(1);
+    let node = Node::start(snapshot(&[alone.address]));
+    assert_eq!((node.get("/").status, node.get("/").status), (200, 502));
 }
 
 #[test]

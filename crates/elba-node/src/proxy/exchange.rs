@@ -1,10 +1,11 @@
 //! One request with its target: choose, connect, send, wait, pass the answer back (`transfer` moves the bodies).
 //!
 //! When a target fails: nothing was sent yet (connect refused or timed out): another target is tried, whatever the
-//! method, up to `MAX_TARGETS`. The request was sent, but not a byte came back: it is sent once more if its method
-//! is idempotent and its body still in the buffer, and the connection was an old one (it may have been closed
-//! before) or another target is there to take it. Else: 502. AWS does not resend once bytes were sent; doing it here
-//! means that killing an instance fails no request that may be repeated.
+//! method, up to `MAX_TARGETS`. The request was sent, but not a byte came back: if its method is idempotent and its
+//! body still in the buffer, it is sent again, once after an old connection (it may have been closed before) and once
+//! after a new one, to another target if there is one: of a process that dies, connections may end before its port
+//! does. Else: 502. AWS does not resend once bytes were sent; doing it here means that killing an instance fails no
+//! request that may be repeated.
 
 use std::future::{poll_fn, Future};
 use std::io;
@@ -58,10 +59,13 @@ enum Outcome {
     Ended,
 }
 
-/// The targets that could not be connected to.
+/// The targets that could not be connected to, or that lost the request.
 pub(super) struct Tried {
     targets: [u32; MAX_TARGETS],
     count: usize,
+    /// it ended an old connection: others come first, but nothing is known against it
+    doubted: u32,
+    was_lost: bool,
     /// the attempt that failed last: the status for the client if nobody else can take the request
     last: Option<(u16, Arc<TargetCells>, Chosen)>,
 }
@@ -71,6 +75,8 @@ impl Default for Tried {
         Tried {
             targets: [u32::MAX; MAX_TARGETS],
             count: 0,
+            doubted: u32::MAX,
+            was_lost: false,
             last: None,
         }
     }
@@ -84,6 +90,16 @@ impl Tried {
             self.count += 1;
         }
         self.count
+    }
+
+    /// The target lost the request before a byte of the answer came. Whether a request that may be repeated is to be
+    /// sent again.
+    pub fn lost(&mut self, target: u32, was_old: bool) -> bool {
+        if was_old && self.doubted == u32::MAX {
+            self.doubted = target;
+            return true;
+        }
+        self.add(target) < MAX_TARGETS && !std::mem::replace(&mut self.was_lost, true)
     }
 
     /// The client gets this status if nobody else can take the request.
@@ -143,7 +159,6 @@ impl<S: ClientStream> Connection<S> {
         }
         let worker = self.worker.clone();
         let mut tried = Tried::default();
-        let mut was_resent = false;
         let mut fresh_only = false;
         loop {
             let preferred = plan.sticky.preferred;
@@ -178,18 +193,15 @@ impl<S: ClientStream> Connection<S> {
                 .attempt(&mut plan, &mut upstream, &mut from_target, cells)
                 .await;
             if let Outcome::TargetLost(true) = outcome {
-                let may_resend = plan.is_idempotent && !plan.upload.is_streaming && !was_resent;
                 if upstream.is_used {
                     target.forget_idle();
                 } else {
                     target.suspect(worker.now_ms());
-                    tried.add(attempt.chosen.index);
                 }
-                if may_resend && (upstream.is_used || tried.count < MAX_TARGETS) {
-                    was_resent = true;
-                    fresh_only = upstream.is_used;
-                    if fresh_only {
-                        // nothing is known against the target itself
+                let again = tried.lost(attempt.chosen.index, upstream.is_used);
+                if again && plan.is_idempotent && !plan.upload.is_streaming {
+                    fresh_only = true;
+                    if upstream.is_used {
                         plan.sticky.preferred = preferred;
                     }
                     tried.failed(502, attempt);
@@ -307,7 +319,7 @@ impl<S: ClientStream> Connection<S> {
         let doubt = |index| {
             if tried.targets.contains(&index) {
                 Doubt::Tried
-            } else if plan.group.targets[index as usize].is_suspect(now) {
+            } else if index == tried.doubted || plan.group.targets[index as usize].is_suspect(now) {
                 Doubt::Suspect
             } else {
                 Doubt::None

@@ -53,7 +53,7 @@ impl<S: ClientStream> Connection<S> {
         };
         let mut upload = Pipe::new(self.stream.receive_ended());
         let mut tried = Tried::default();
-        let mut was_resent = false;
+        let mut was_lost = false;
         loop {
             let Some(attempt) = self.begin_attempt(&mut plan, &tried) else {
                 return self.nobody_left(plan, tried).await;
@@ -87,9 +87,9 @@ impl<S: ClientStream> Connection<S> {
                 if !alone {
                     target.http2().forget();
                 }
-                let may_resend = (untouched || plan.is_idempotent) && !upload.has_begun() && !was_resent;
-                if may_resend {
-                    was_resent = true;
+                let again = tried.lost(attempt.chosen.index, !was_lost);
+                was_lost = true;
+                if again && (untouched || plan.is_idempotent) && !upload.has_begun() {
                     tried.failed(502, attempt);
                     continue;
                 }
