@@ -43,6 +43,8 @@ class Proposal:
     """What one policy wants. `after` is within the group's bounds; equal to desired if it wants nothing.
 
     `blocked` says why it may not have what it wants (or ""); `arithmetic` shows the sum, for a reader.
+    `calls_out`: it asks for more, though there may be no room or more may be on its way already. `refuses_in`: a
+    target tracking policy that was asked to scale in and finds that fewer would pass its target.
     """
 
     policy: str
@@ -50,6 +52,9 @@ class Proposal:
     blocked: str = ""
     arithmetic: str = ""
     inputs: dict[str, Any] = field(default_factory=dict)
+    calls_out: bool = False
+    refuses_in: bool = False
+    tracking: bool = False
 
 
 class NoStep(ValueError):
@@ -101,7 +106,8 @@ def simple(
     if after != wanted:
         text += f", within {sizes.minimum}..{sizes.maximum}: {after}"
     blocked = "a scaling activity is in progress" if sizes.busy else "cooldown" if sizes.cooling else ""
-    return Proposal(policy, sizes.desired if blocked else after, blocked, text)
+    out = wanted > sizes.desired and not blocked
+    return Proposal(policy, sizes.desired if blocked else after, blocked, text, calls_out=out)
 
 
 def matching_step(
@@ -165,7 +171,7 @@ def step(
     )
     if base != sizes.desired:
         text += f" (from {base} warm units; desired is {sizes.desired})"
-    return Proposal(policy, after, blocked, text)
+    return Proposal(policy, after, blocked, text, calls_out=grows)
 
 
 def _why_not(sizes: Sizes, wanted: int) -> str:
@@ -182,7 +188,8 @@ def target_tracking_out(policy: str, sizes: Sizes, metric: float, target: float)
     wanted = math.ceil(ratio - ROUNDING)
     after = max(sizes.desired, sizes.clamp(wanted))
     text = f"ceil({sizes.settled} × {metric:g} ÷ {target:g}) = ceil({ratio:.3f}) = {wanted}"
-    return Proposal(policy, after, "" if after > sizes.desired else _why_not(sizes, wanted), text)
+    blocked = "" if after > sizes.desired else _why_not(sizes, wanted)
+    return Proposal(policy, after, blocked, text, calls_out=True, tracking=True)
 
 
 def target_tracking_in(policy: str, sizes: Sizes, metric: float, target: float) -> Proposal:
@@ -202,18 +209,23 @@ def target_tracking_in(policy: str, sizes: Sizes, metric: float, target: float) 
             blocked = f"at the minimum size {sizes.minimum}"
         elif floor >= sizes.desired:
             blocked = "fewer would exceed the target"
-    return Proposal(policy, after, blocked, text)
+    refuses = after == sizes.desired
+    return Proposal(policy, after, blocked, text, refuses_in=refuses, tracking=True)
 
 
 def winner(desired: int, proposals: Sequence[Proposal]) -> Proposal | None:
     """Of several proposals made at once: the largest scale-out, else the scale-in that leaves the most.
 
-    None if none changes anything.
+    None if none changes anything, or if one asks for more while there is no room for it: that leaves the most. Target
+    tracking policies scale in only if all of them would.
     """
     out = [p for p in proposals if p.after > desired]
     if out:
         return max(out, key=lambda p: p.after)
-    inward = [p for p in proposals if p.after < desired]
+    if any(p.calls_out for p in proposals):
+        return None
+    held = any(p.refuses_in for p in proposals)
+    inward = [p for p in proposals if p.after < desired and not (held and p.tracking)]
     return max(inward, key=lambda p: p.after) if inward else None
 
 

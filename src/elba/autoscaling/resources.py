@@ -296,6 +296,9 @@ class InstanceRefresh(Resource, frozen=True, kw_only=True):
     to_replace: list[str] = []
     """Members that are still to be replaced."""
     total: int = 0
+    warm_to_replace: list[str] = []
+    """Members of the warm pool that are still to be replaced, after all others."""
+    warm_total: int = 0
     checkpoint: int = 0
     """How many of the checkpoint percentages are behind us."""
     wait_until: float = 0.0
@@ -303,6 +306,8 @@ class InstanceRefresh(Resource, frozen=True, kw_only=True):
     rollback_reason: str = ""
     rollback_start_time: float = 0.0
     rolled_back_percentage: int = 0
+    rolled_back_left: int = 0
+    """How many instances were still to be replaced when the rollback began."""
 
     @property
     def active(self) -> bool:

@@ -182,17 +182,6 @@ def test_an_empty_group_is_refreshed_at_once(elba: Harness) -> None:
     assert status(elba)["Status"] == "Successful"
 
 
-def test_suspended_it_waits(elba: Harness) -> None:
-    old = running(elba, 2)
-    elba.asg.suspend_processes(AutoScalingGroupName="g", ScalingProcesses=["InstanceRefresh"])
-    start(elba, Preferences={"InstanceWarmup": 0})
-    elba.advance(300)
-    assert {m.id for m in elba.in_service()} == old
-    elba.asg.resume_processes(AutoScalingGroupName="g")
-    elba.advance(300)
-    assert status(elba)["Status"] == "Successful"
-
-
 def test_old_members_are_replaced_a_few_at_a_time(elba: Harness) -> None:
     old = running(elba, 3, MaxInstanceLifetime=86400)
     elba.advance(86000)
@@ -212,3 +201,204 @@ def test_a_maintenance_policy_replaces_the_unhealthy_launching_first(elba: Harne
     assert (least, most) == (2, 3)
     assert sick not in {m.id for m in elba.members()}
     assert elba.is_still()
+
+
+def reversible(elba: Harness, count: int = 3) -> dict[str, Any]:
+    """A running group at version 1 of its template; a desired configuration of version 2."""
+    running(elba, count)
+    template = elba.template(instance_type="t3.small")
+    elba.asg.update_auto_scaling_group(
+        AutoScalingGroupName="g", LaunchTemplate={"LaunchTemplateId": template, "Version": "1"}
+    )
+    return {"LaunchTemplate": {"LaunchTemplateId": template, "Version": "2"}}
+
+
+def types(elba: Harness) -> list[str]:
+    return sorted(m.instance_type for m in elba.in_service())
+
+
+def test_three_at_sixty_six_percent_lose_one_at_a_time(elba: Harness) -> None:
+    running(elba, 3)
+    start(elba, Preferences={"InstanceWarmup": 10, "MinHealthyPercentage": 66})
+    assert watch(elba, 120) == (2, 3)
+    assert status(elba)["Status"] == "Successful"
+
+
+def test_an_alarm_rolls_back_and_does_not_fail_the_rollback(elba: Harness) -> None:
+    configuration = reversible(elba)
+    elba.alarm("bad", "arn:aws:sns:us-east-1:111122223333:nobody")
+    preferences = {"InstanceWarmup": 100, "AutoRollback": True, "AlarmSpecification": {"Alarms": ["bad"]}}
+    start(elba, DesiredConfiguration=configuration, Preferences=preferences)
+    elba.advance(70)
+    assert "t3.small" in types(elba)
+    elba.fire("bad", 99.0)
+    elba.advance(61)
+    assert status(elba)["Status"] == "RollbackInProgress"
+    details = status(elba)["RollbackDetails"]
+    assert details["RollbackReason"] == "The CloudWatch alarm bad is in ALARM state."
+    assert details["InstancesToUpdateOnRollback"] == 2
+    elba.advance(300)
+    assert status(elba)["Status"] == "RollbackSuccessful"
+    assert types(elba) == ["t3.micro"] * 3
+
+
+@pytest.mark.parametrize("status_then", ["Failed", "RollbackSuccessful"])
+def test_an_alarm_while_baking(elba: Harness, status_then: str) -> None:
+    configuration = reversible(elba, 1)
+    elba.alarm("bad", "arn:aws:sns:us-east-1:111122223333:nobody")
+    preferences = {"InstanceWarmup": 0, "BakeTime": 3600, "AlarmSpecification": {"Alarms": ["bad"]}}
+    preferences["AutoRollback"] = status_then != "Failed"
+    start(elba, DesiredConfiguration=configuration, Preferences=preferences)
+    elba.advance(100)
+    assert status(elba)["Status"] == "Baking"
+    elba.fire("bad", 99.0)
+    elba.advance(200)
+    assert status(elba)["Status"] == status_then
+
+
+def test_a_rollback_does_not_stop_at_checkpoints(elba: Harness) -> None:
+    configuration = reversible(elba, 4)
+    points = {"CheckpointPercentages": [50], "CheckpointDelay": 3600}
+    start(
+        elba,
+        DesiredConfiguration=configuration,
+        Preferences={"InstanceWarmup": 0, "MinHealthyPercentage": 0, "BakeTime": 600, **points},
+    )
+    elba.advance(100)
+    assert types(elba) == ["t3.micro"] * 2 + ["t3.small"] * 2
+    elba.asg.rollback_instance_refresh(AutoScalingGroupName="g")
+    elba.advance(100)
+    assert status(elba)["Status"] == "RollbackSuccessful"
+    assert types(elba) == ["t3.micro"] * 4
+
+
+def test_two_checkpoints_that_one_instance_passes_are_one_pause(elba: Harness) -> None:
+    running(elba, 2)
+    elba.advance(300)
+    points = {"CheckpointPercentages": [10, 40, 100], "CheckpointDelay": 600}
+    start(elba, Preferences={"InstanceWarmup": 300, "MinHealthyPercentage": 50, **points})
+    # The instance warms up within the delay, not before it.
+    elba.advance(590)
+    assert status(elba)["PercentageComplete"] == 50
+    elba.advance(60)
+    assert status(elba)["PercentageComplete"] == 100
+    assert status(elba)["Status"] == "InProgress"
+    elba.advance(320)
+    assert status(elba)["Status"] == "Successful"
+
+
+def test_a_last_checkpoint_below_a_hundred_is_the_end(elba: Harness) -> None:
+    old = running(elba, 4)
+    points = {"CheckpointPercentages": [25, 50], "CheckpointDelay": 100}
+    start(elba, Preferences={"InstanceWarmup": 0, "MinHealthyPercentage": 50, **points})
+    elba.advance(600)
+    assert status(elba)["Status"] == "Successful"
+    assert len(old & {m.id for m in elba.in_service()}) == 2
+
+
+def test_new_instances_that_never_become_healthy_fail_it_after_an_hour(elba: Harness) -> None:
+    arn = elba.target_group(delay=0)
+    old = running(elba, 2, TargetGroupARNs=[arn], HealthCheckType="ELB", HealthCheckGracePeriod=60)
+    start(elba, Preferences={"InstanceWarmup": 300, "MinHealthyPercentage": 50})
+    for _ in range(140):
+        elba.advance(30)
+        for member in elba.in_service():
+            if member.id not in old and member.id not in elba.unhealthy:
+                elba.set_health(member.id, healthy=False)
+    assert status(elba)["Status"] == "Failed"
+    assert len(old & {m.id for m in elba.in_service()}) == 1
+
+
+def test_the_warm_pool_is_refreshed_after_the_group(elba: Harness) -> None:
+    old = running(elba, 2)
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", MaxGroupPreparedCapacity=4)
+    elba.advance(60)
+    old |= {m.id for m in elba.members("Warmed:Stopped")}
+    assert len(old) == 4
+    start(elba, Preferences={"InstanceWarmup": 0})
+    elba.advance(3)
+    progress = status(elba)["ProgressDetails"]
+    assert progress["WarmPoolProgress"] == {"PercentageComplete": 0, "InstancesToUpdate": 2}
+    assert not old & {m.id for m in elba.members("Pending")}, "an old warm instance is no replacement"
+    elba.advance(200)
+    assert status(elba)["Status"] == "Successful"
+    assert status(elba)["ProgressDetails"]["WarmPoolProgress"]["PercentageComplete"] == 100
+    assert not old & {m.id for m in elba.members()}
+    assert len(elba.members("Warmed:Stopped")) == 2
+    assert elba.is_still()
+
+
+@pytest.mark.parametrize("process", ["Launch", "Terminate", "InstanceRefresh"])
+def test_suspended_processes_pause_it(elba: Harness, process: str) -> None:
+    old = running(elba, 2)
+    elba.asg.suspend_processes(AutoScalingGroupName="g", ScalingProcesses=[process])
+    start(elba, Preferences={"InstanceWarmup": 0})
+    elba.advance(300)
+    assert {m.id for m in elba.in_service()} == old
+    assert status(elba)["Status"] == "Pending"
+    elba.asg.resume_processes(AutoScalingGroupName="g")
+    elba.advance(300)
+    assert status(elba)["Status"] == "Successful"
+
+
+@pytest.mark.parametrize(
+    ("preferences", "message"),
+    [
+        ({"CheckpointDelay": 60}, "CheckpointDelay requires CheckpointPercentages."),
+        ({"CheckpointPercentages": [50, 20]}, "CheckpointPercentages must be unique, ascending and between 1 and 100."),
+        (
+            {"MaxHealthyPercentage": 150},
+            "MinHealthyPercentage is required when MaxHealthyPercentage is specified.",
+        ),
+        (
+            {"MinHealthyPercentage": 50, "MaxHealthyPercentage": 160},
+            "MinHealthyPercentage must be between 0 and 100, MaxHealthyPercentage between 100 and 200, and they may "
+            "differ by at most 100.",
+        ),
+        ({"AutoRollback": True}, "AutoRollback requires a desired configuration."),
+        ({"AlarmSpecification": {"Alarms": [f"a{i}" for i in range(11)]}}, "At most 10 alarms can be specified."),
+    ],
+)
+def test_preferences_that_are_refused(elba: Harness, preferences: dict[str, Any], message: str) -> None:
+    elba.create(minimum=0)
+    refused = elba.refused("start_instance_refresh", AutoScalingGroupName="g", Preferences=preferences)
+    assert refused == ("ValidationError", message)
+
+
+def test_no_rollback_to_an_image_that_a_parameter_names(elba: Harness) -> None:
+    image = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+    template = elba.template(image_id=image)
+    own = {"LaunchTemplateId": template, "Version": "1"}
+    elba.create(minimum=0, LaunchTemplate=own)
+    elba.template(instance_type="t3.small")
+    wanted = {"LaunchTemplate": {"LaunchTemplateId": template, "Version": "2"}}
+    code, message = elba.refused(
+        "start_instance_refresh",
+        AutoScalingGroupName="g",
+        DesiredConfiguration=wanted,
+        Preferences={"AutoRollback": True},
+    )
+    assert (code, "Systems Manager parameter" in message) == ("ValidationError", True)
+
+
+@pytest.mark.parametrize(
+    ("policy", "given", "expected"),
+    [
+        (None, {}, (90, 100)),
+        ((100, 110), {}, (100, 110)),
+        ((100, 110), {"MinHealthyPercentage": 50}, (50, 100)),
+        (None, {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150}, (100, 150)),
+    ],
+)
+def test_percentages_come_from_the_request_else_the_maintenance_policy(
+    elba: Harness, policy: tuple[int, int] | None, given: dict[str, int], expected: tuple[int, int]
+) -> None:
+    fields: dict[str, Any] = {}
+    if policy is not None:
+        low, high = policy
+        fields["InstanceMaintenancePolicy"] = {"MinHealthyPercentage": low, "MaxHealthyPercentage": high}
+    elba.create(minimum=0, HealthCheckGracePeriod=77, **fields)
+    start(elba, Preferences=given)
+    shown = status(elba)["Preferences"]
+    assert (shown["MinHealthyPercentage"], shown["MaxHealthyPercentage"]) == expected
+    assert shown["InstanceWarmup"] == 77

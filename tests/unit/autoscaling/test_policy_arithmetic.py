@@ -151,3 +151,53 @@ def test_no_policy_wants_a_change() -> None:
 def test_aggregation() -> None:
     assert aggregated([1, 2, 6], None) == 3
     assert (aggregated([1, 2, 6], "Minimum"), aggregated([1, 2, 6], "Maximum"), aggregated([], None)) == (1, 6, None)
+
+
+def out(after: int) -> Proposal:
+    return Proposal("out", after, calls_out=True, tracking=True)
+
+
+def refusal(after: int = 10) -> Proposal:
+    return Proposal("refuses", after, refuses_in=True, tracking=True)
+
+
+def tracked_in(after: int) -> Proposal:
+    return Proposal("tracked in", after, tracking=True)
+
+
+@pytest.mark.parametrize(
+    ("desired", "proposals", "wins"),
+    [
+        # Both alarms are low, but fewer would exceed the target of one of them.
+        (10, [tracked_in(9), refusal()], None),
+        (10, [tracked_in(9), refusal(), Proposal("step", 8)], "step"),
+        (10, [tracked_in(7), tracked_in(9)], "tracked in"),
+        # One asks for more than the maximum allows, or for what is on its way: nothing shrinks under it.
+        (10, [out(10), Proposal("step", 8)], None),
+        (10, [out(10), tracked_in(9)], None),
+        (10, [out(11), out(13), Proposal("step", 8)], "out"),
+        # What a cooldown holds back asks for nothing.
+        (10, [simple("simple", sizes(10, cooling=True), "ChangeInCapacity", 2), tracked_in(9)], "tracked in"),
+        (10, [simple("simple", sizes(10, maximum=10), "ChangeInCapacity", 2), tracked_in(9)], None),
+        (
+            10,
+            [step("s", sizes(10, 9), "ChangeInCapacity", [{"scaling_adjustment": 1}], 60, 50, True), tracked_in(9)],
+            None,
+        ),
+        (10, [target_tracking_out("t", sizes(10, maximum=10), 80, 50), tracked_in(9)], None),
+        (10, [target_tracking_in("t", sizes(10), 45, 50), Proposal("other", 8, tracking=True)], "t"),
+        (3, [target_tracking_in("t", sizes(3), 34, 50), tracked_in(1)], None),
+    ],
+)
+def test_conflicts(desired: int, proposals: list[Proposal], wins: str | None) -> None:
+    best = winner(desired, proposals)
+    assert (best.policy if best else None) == wins
+
+
+def test_scale_in_ends_where_the_metric_would_pass_its_target() -> None:
+    """AWS's rule for ten at 20 % with a target of 50 %: one at a time, down to four (which then are at 50 %)."""
+    desired, seen = 10, []
+    while (after := target_tracking_in("p", sizes(desired), 200 / desired, 50).after) != desired:
+        desired = after
+        seen.append(after)
+    assert seen == [9, 8, 7, 6, 5, 4]

@@ -16,6 +16,7 @@ from elba.autoscaling.advance.replacing import bounds, replace
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.commands.refreshes import active_refresh, begin_rollback, end_refresh
+from elba.autoscaling.group_metrics import READY, pool_target
 from elba.autoscaling.lookup import COUNTED, LEAVING, shifted_away_from, suspended
 from elba.autoscaling.resources import InstanceRefresh, Member
 from elba.cloudwatch.resources import Alarm, CompositeAlarm
@@ -31,6 +32,7 @@ def refresh(turn: Turn) -> None:
     if current is None:
         return
     turn.refreshing = True
+    turn.stale = set(current.warm_to_replace)
     if turn.group.surge:
         turn.change(surge=0, surge_cause="")
     if current.status == "Cancelling":
@@ -42,6 +44,7 @@ def refresh(turn: Turn) -> None:
         return
     if current.status == "Pending" or (current.status == "RollbackInProgress" and not current.total):
         current = _begin(turn, current)
+        turn.stale = set(current.warm_to_replace)
     if problem := _alarming(turn, current):
         _fail(turn, current, problem)
         return
@@ -66,10 +69,23 @@ def _begin(turn: Turn, current: InstanceRefresh) -> InstanceRefresh:
         for m in turn.members()
         if m.lifecycle_state in (*COUNTED, "Standby", "EnteringStandby") and not (skip and matches(turn, m))
     ]
+    warm = [m.id for m in _staying(turn) if not (skip and matches(turn, m))]
     status = "InProgress" if current.status == "Pending" else current.status
-    begun = msgspec.structs.replace(current, status=status, to_replace=due, total=len(due), status_reason="")
-    turn.tx.put(begun)
-    return begun
+    return _put(
+        turn,
+        current,
+        status=status,
+        to_replace=due,
+        total=len(due),
+        warm_to_replace=warm,
+        warm_total=len(warm),
+        status_reason="",
+    )
+
+
+def _staying(turn: Turn) -> list[Member]:
+    """Members of the warm pool that are not on their way out."""
+    return [m for m in turn.warm() if not m.lifecycle_state.startswith("Warmed:Terminating")]
 
 
 def matches(turn: Turn, member: Member) -> bool:
@@ -99,6 +115,9 @@ def matches(turn: Turn, member: Member) -> bool:
 
 
 def _alarming(turn: Turn, current: InstanceRefresh) -> str:
+    """Which of its alarms is in ALARM, in words. A rollback goes on whatever they say: one of them may have begun it."""
+    if current.status == "RollbackInProgress":
+        return ""
     for name in (current.preferences.get("alarm_specification") or {}).get("alarms") or []:
         alarm = turn.tx.get(Alarm, current.account, current.region, name) or turn.tx.get(
             CompositeAlarm, current.account, current.region, name
@@ -110,6 +129,7 @@ def _alarming(turn: Turn, current: InstanceRefresh) -> str:
 
 
 def _fail(turn: Turn, current: InstanceRefresh, reason: str) -> None:
+    current = _latest(turn, current)
     if current.status == "RollbackInProgress":
         end_refresh(turn.tx, turn.call, current, "RollbackFailed", reason)
     elif current.preferences.get("auto_rollback"):
@@ -126,16 +146,24 @@ def _go_on(turn: Turn, current: InstanceRefresh) -> None:
     warmup = preferences["instance_warmup"]
     arrived = [m for m in members.values() if m.lifecycle_state in COUNTED and m not in left]
     warming = [m for m in arrived if not turn.settled(m, warmup)]
-    current = _put(turn, current, to_replace=[m.id for m in left])
-    if _at_checkpoint(turn, current, settled=not warming):
+    returned = [m.id for m in _staying(turn) if m.id in current.to_replace]
+    current = _put(
+        turn,
+        current,
+        to_replace=[m.id for m in left],
+        warm_to_replace=[*current.warm_to_replace, *returned],
+        warm_total=current.warm_total + len(returned),
+    )
+    if _at_checkpoint(turn, current, arrived):
         return
-    points = preferences.get("checkpoint_percentages") or []
+    points = _checkpoints(current)
     stops_here = bool(points) and points[-1] < 100 and current.checkpoint >= len(points)
     if not left or stops_here:
         if warming or turn.capacity() < turn.group.desired_capacity:
-            _say(turn, current, _waiting(warming))
-            return
-        _finish(turn, current)
+            if not _give_up(turn, current, warming):
+                _say(turn, current, _waiting(warming))
+        elif stops_here or _pool_is_new(turn, current):
+            _finish(turn, current)
         return
     for member in left:
         if member.lifecycle_state == "Standby" and preferences["standby_instances"] == "Terminate":
@@ -159,19 +187,57 @@ def _go_on(turn: Turn, current: InstanceRefresh) -> None:
     )
     taken = replace(turn, free, limits, warmup, "refresh", sentences.REFRESH_OUT) if free else 0
     turn.surge_sentence = sentences.REFRESH_IN
-    if taken or warming or free:
-        stuck = (bool(turn.group.launch_failures) or advising.is_unadvised(turn)) and not taken
-    else:
-        stuck = True
-    if not stuck:
+    held = advising.is_unadvised(turn) or not (warming or free)
+    if taken:
         _put(turn, current, stuck_since=0.0, status_reason=_waiting(warming))
-        return
+    elif not _give_up(turn, current, warming, held=held):
+        _say(turn, current, _held(left) if held or turn.group.launch_failures else _waiting(warming))
+
+
+def _give_up(turn: Turn, current: InstanceRefresh, warming: list[Member], *, held: bool = False) -> bool:
+    """Whether nothing could be replaced for an hour: launches fail, new instances do not become healthy, or all that
+    is left is `held` (protected, on standby, not named by a function). The refresh has then failed.
+    """
+    sick = [m for m in warming if m.replacement or m.health_status != "Healthy"]
+    if not (held or sick or turn.group.launch_failures or turn.group.replacements_due):
+        _put(turn, current, stuck_since=0.0)
+        return False
     since = current.stuck_since or turn.now
-    if turn.now - since >= STUCK_SECONDS and not shifted_away_from(turn.tx, turn.group):
+    # A replacement of a replacement may yet become well: it has its warmup for that.
+    patience = STUCK_SECONDS + (current.preferences["instance_warmup"] if sick else 0)
+    if turn.now - since >= patience and not shifted_away_from(turn.tx, turn.group):
         _fail(turn, current, "Instances could not be replaced within an hour.")
-        return
-    turn.look_again_at(since + STUCK_SECONDS)
-    _put(turn, current, stuck_since=since, status_reason=_held(left))
+        return True
+    turn.look_again_at(since + patience)
+    _put(turn, current, stuck_since=since)
+    return False
+
+
+def _pool_is_new(turn: Turn, current: InstanceRefresh) -> bool:
+    """Take out what is left of the old warm pool, all at once: nobody serves there. True when it is full again."""
+    staying = _staying(turn)
+    old = [m for m in staying if m.id in current.warm_to_replace]
+    for member in old:
+        cause = sentences.at(turn.now, sentences.REFRESH_OUT)
+        begin_termination(turn.tx, turn.call, turn.group, member, "refresh", cause)
+    _put(turn, current, warm_to_replace=[])
+    turn.stale = set()
+    pool = turn.pool()
+    if not current.warm_total or pool is None:
+        return True
+    ready = [m for m in staying if m not in old and m.lifecycle_state in READY]
+    if len(ready) >= pool_target(turn.group, pool):
+        return True
+    if not _give_up(turn, current, []):
+        _say(turn, current, "Waiting for the warm pool to be filled before continuing.")
+    return False
+
+
+def _checkpoints(current: InstanceRefresh) -> list[int]:
+    """The percentages to stop at; a rollback goes through."""
+    if current.status == "RollbackInProgress":
+        return []
+    return current.preferences.get("checkpoint_percentages") or []
 
 
 def _ignored(member: Member, preferences: Mapping[str, Any]) -> bool:
@@ -180,8 +246,13 @@ def _ignored(member: Member, preferences: Mapping[str, Any]) -> bool:
     return member.protected_from_scale_in and preferences["scale_in_protected_instances"] == "Ignore"
 
 
+def _latest(turn: Turn, current: InstanceRefresh) -> InstanceRefresh:
+    """The refresh with what this turn has written of it."""
+    return turn.tx.get(InstanceRefresh, current.account, current.region, current.id) or current
+
+
 def _put(turn: Turn, current: InstanceRefresh, **fields: Any) -> InstanceRefresh:
-    changed = msgspec.structs.replace(current, **fields)
+    changed = msgspec.structs.replace(_latest(turn, current), **fields)
     turn.tx.put(changed)
     return changed
 
@@ -208,12 +279,14 @@ def _held(left: list[Member]) -> str:
     return f"Waiting for instances to be replaced before continuing. For example: {member.id}."
 
 
-def _at_checkpoint(turn: Turn, current: InstanceRefresh, *, settled: bool) -> bool:
-    """Whether a checkpoint is reached just now: the refresh then waits."""
-    points = current.preferences.get("checkpoint_percentages") or []
-    if not current.total or current.checkpoint >= len(points) or not settled:
+def _at_checkpoint(turn: Turn, current: InstanceRefresh, arrived: list[Member]) -> bool:
+    """Whether a checkpoint is reached just now: the refresh then waits, and what has arrived warms up meanwhile."""
+    points = _checkpoints(current)
+    if not current.total or current.checkpoint >= len(points):
         return False
     if turn.capacity() < turn.group.desired_capacity:
+        return False
+    if any(m.lifecycle_state != "InService" or m.health_status != "Healthy" for m in arrived):
         return False
     done = 100 * (current.total - len(current.to_replace)) / current.total
     reached = sum(p <= done for p in points)
@@ -227,6 +300,7 @@ def _at_checkpoint(turn: Turn, current: InstanceRefresh, *, settled: bool) -> bo
 
 
 def _finish(turn: Turn, current: InstanceRefresh) -> None:
+    current = _latest(turn, current)
     if current.status == "RollbackInProgress":
         end_refresh(turn.tx, turn.call, current, "RollbackSuccessful", current.rollback_reason)
         return

@@ -36,6 +36,8 @@ class Turn:
         self.shrink_sentence = ""
         self.shrink_reason = "scale-in"
         self.refreshing = False
+        self.stale: set[str] = set()
+        """Warm members that an instance refresh is to replace: none of them goes into service."""
         self.take_warm: Callable[[str, str | None, str], Member | None] = lambda cause, zone, kind: None
         """Takes a prepared member from the warm pool, if there is one."""
         self.grown_from: int | None = None

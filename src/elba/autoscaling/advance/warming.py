@@ -235,6 +235,7 @@ def take(turn: Turn, cause: str, zone: str | None, kind: str) -> Member | None:
         m
         for m in turn.warm()
         if m.lifecycle_state in SETTLED
+        and m.id not in turn.stale
         and (
             turn.state_of(m) == "running"
             or (turn.state_of(m) == "stopped" and has_capacity(turn.tx, m.region, m.availability_zone, m.instance_type))

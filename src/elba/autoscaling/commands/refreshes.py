@@ -9,6 +9,7 @@ import msgspec
 
 from elba.autoscaling import faults
 from elba.autoscaling.commands.settings import launch_fields
+from elba.autoscaling.launch_source import resolve
 from elba.autoscaling.lookup import require_group
 from elba.autoscaling.resources import Group, InstanceRefresh
 from elba.call import Answer, Call, Request
@@ -40,7 +41,7 @@ def start_instance_refresh(tx: Transaction, call: Call, request: Request) -> Ans
     if wanted := request.get("desired_configuration"):
         found = launch_fields(tx, call, wanted, required=False)
         configuration = {n: found[n] for n in ("launch_template", "mixed_instances_policy") if found.get(n) is not None}
-    preferences = _preferences(group, request.get("preferences") or {}, configuration)
+    preferences = _preferences(tx, call, group, request.get("preferences") or {}, configuration)
     refresh = InstanceRefresh(
         account=call.account,
         region=call.region,
@@ -57,7 +58,9 @@ def start_instance_refresh(tx: Transaction, call: Call, request: Request) -> Ans
     return {"instance_refresh_id": refresh.id}
 
 
-def _preferences(group: Group, given: Mapping[str, Any], configuration: Mapping[str, Any] | None) -> dict[str, Any]:
+def _preferences(
+    view: View, call: Call, group: Group, given: Mapping[str, Any], configuration: Mapping[str, Any] | None
+) -> dict[str, Any]:
     policy = group.instance_maintenance_policy or {}
     low, high = given.get("min_healthy_percentage"), given.get("max_healthy_percentage")
     if high is not None and low is None:
@@ -94,6 +97,8 @@ def _preferences(group: Group, given: Mapping[str, Any], configuration: Mapping[
             raise faults.validation("CheckpointPercentages must be unique, ascending and between 1 and 100.")
         delay = given.get("checkpoint_delay")
         resolved |= {"checkpoint_percentages": list(points), "checkpoint_delay": 3600 if delay is None else delay}
+    elif given.get("checkpoint_delay"):
+        raise faults.validation("CheckpointDelay requires CheckpointPercentages.")
     alarms = (given.get("alarm_specification") or {}).get("alarms") or []
     if len(alarms) > 10:
         raise faults.validation("At most 10 alarms can be specified.")
@@ -102,19 +107,28 @@ def _preferences(group: Group, given: Mapping[str, Any], configuration: Mapping[
     if resolved["auto_rollback"]:
         if not configuration:
             raise faults.validation("AutoRollback requires a desired configuration.")
-        if not is_reversible(group):
+        if not is_reversible(view, call, group):
             raise faults.validation(
-                "AutoRollback requires a launch template with a version number, not $Latest or $Default."
+                "AutoRollback requires a launch template with a version number, not $Latest or $Default, and with an "
+                "AMI id, not a Systems Manager parameter."
             )
     return resolved
 
 
-def is_reversible(group: Group) -> bool:
-    """Whether the group's own configuration says exactly what to go back to."""
+def is_reversible(view: View, call: Call, group: Group) -> bool:
+    """Whether the group's own configuration says exactly what to go back to: a version, and an AMI by its id."""
     specification: Mapping[str, Any] | None = group.launch_template
     if group.mixed_instances_policy is not None:
         specification = group.mixed_instances_policy["launch_template"]["launch_template_specification"]
-    return specification is None or (specification.get("version") or "") not in FLOATING
+    if specification is None:
+        return True
+    if (specification.get("version") or "") in FLOATING:
+        return False
+    try:
+        _, _, data = resolve(view, call, specification)
+    except ApiError:
+        return False
+    return not str(data.get("image_id") or "").startswith("resolve:")
 
 
 def cancel_instance_refresh(tx: Transaction, call: Call, request: Request) -> Answer:
@@ -139,11 +153,11 @@ def rollback_instance_refresh(tx: Transaction, call: Call, request: Request) -> 
     refresh = _require_active(tx, group)
     if refresh.status not in ("Pending", "InProgress", "Baking"):
         raise ApiError("ActiveInstanceRefreshNotFound", "No in progress or pending Instance Refresh found.")
-    if not refresh.desired_configuration or not is_reversible(group):
+    if not refresh.desired_configuration or not is_reversible(tx, call, group):
         raise ApiError(
             "IrreversibleInstanceRefresh",
             "The instance refresh cannot be rolled back: it has no desired configuration, or the group's launch "
-            "template version is $Latest or $Default.",
+            "template version is $Latest or $Default, or its AMI is a Systems Manager parameter.",
         )
     begin_rollback(tx, call, refresh, "Rollback requested by user.")
     return {"instance_refresh_id": refresh.id}
@@ -161,7 +175,8 @@ def _require_active(view: View, group: Group) -> InstanceRefresh:
 
 def begin_rollback(tx: Transaction, call: Call, refresh: InstanceRefresh, reason: str) -> None:
     """The group launches from its own configuration again; the reconciler finds out who has to go."""
-    done = refresh.total - len(refresh.to_replace)
+    left = len(refresh.to_replace) + len(refresh.warm_to_replace)
+    total = refresh.total + refresh.warm_total
     tx.put(
         msgspec.structs.replace(
             refresh,
@@ -169,9 +184,12 @@ def begin_rollback(tx: Transaction, call: Call, refresh: InstanceRefresh, reason
             status_reason=reason,
             rollback_reason=reason,
             rollback_start_time=call.now,
-            rolled_back_percentage=100 * done // refresh.total if refresh.total else 0,
+            rolled_back_percentage=100 * (total - left) // total if total else 0,
+            rolled_back_left=left,
             to_replace=[],
             total=0,
+            warm_to_replace=[],
+            warm_total=0,
             wait_until=0.0,
             stuck_since=0.0,
         )

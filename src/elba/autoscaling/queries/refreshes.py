@@ -21,15 +21,19 @@ def describe_instance_refreshes(view: View, call: Call, request: Request) -> Ans
     return {"instance_refreshes": [_shown(r) for r in shown], "next_token": token}
 
 
-def _progress(refresh: InstanceRefresh) -> tuple[int, int]:
-    left = len(refresh.to_replace)
+def _progress(refresh: InstanceRefresh, total: int, left: int) -> Answer:
+    percentage = 100 * (total - left) // total if total else 0
     if refresh.status in ("Successful", "Baking", "RollbackSuccessful"):
-        return 100, left
-    return (100 * (refresh.total - left) // refresh.total if refresh.total else 0), left
+        percentage = 100
+    return {"percentage_complete": percentage, "instances_to_update": left}
 
 
 def _shown(refresh: InstanceRefresh) -> Answer:
-    percentage, left = _progress(refresh)
+    live, warm = len(refresh.to_replace), len(refresh.warm_to_replace)
+    overall = _progress(refresh, refresh.total + refresh.warm_total, live + warm)
+    details = {"live_pool_progress": _progress(refresh, refresh.total, live)}
+    if refresh.warm_total:
+        details["warm_pool_progress"] = _progress(refresh, refresh.warm_total, warm)
     answer: dict[str, Any] = {
         "instance_refresh_id": refresh.id,
         "auto_scaling_group_name": refresh.group_name,
@@ -37,9 +41,8 @@ def _shown(refresh: InstanceRefresh) -> Answer:
         "status_reason": refresh.status_reason or None,
         "start_time": refresh.start_time,
         "end_time": refresh.end_time,
-        "percentage_complete": percentage,
-        "instances_to_update": left,
-        "progress_details": {"live_pool_progress": {"percentage_complete": percentage, "instances_to_update": left}},
+        **overall,
+        "progress_details": details,
         "preferences": refresh.preferences,
         "desired_configuration": refresh.desired_configuration,
         "strategy": refresh.strategy,
@@ -49,5 +52,6 @@ def _shown(refresh: InstanceRefresh) -> Answer:
             "rollback_reason": refresh.rollback_reason,
             "rollback_start_time": refresh.rollback_start_time,
             "percentage_complete_on_rollback": refresh.rolled_back_percentage,
+            "instances_to_update_on_rollback": refresh.rolled_back_left,
         }
     return answer
