@@ -113,9 +113,15 @@ def activity_ended(tx: Transaction, group: Group, activity: Activity) -> None:
 
 
 def action_begins(
-    tx: Transaction, hook: LifecycleHook, action: LifecycleAction, member: Member, *, has_pool: bool
+    tx: Transaction,
+    hook: LifecycleHook,
+    action: LifecycleAction,
+    member: Member,
+    *,
+    has_pool: bool,
+    reused: bool = False,
 ) -> None:
-    """Tell the hook's target that an instance waits for it."""
+    """Tell the hook's target that an instance waits for it. `reused`: it leaves the group for the warm pool."""
     target = hook.notification_target_arn
     group = tx.get(Group, member.account, member.region, member.group_name)
     if not target or ":events:" in target or group is None:
@@ -134,16 +140,20 @@ def action_begins(
     if hook.notification_metadata:
         body["NotificationMetadata"] = hook.notification_metadata
     if has_pool:
-        body |= dict(zip(("Origin", "Destination"), _way(member, action.transition), strict=True))
+        body |= dict(zip(("Origin", "Destination"), _way(member, action.transition, reused), strict=True))
     launching = action.transition.endswith("LAUNCHING")
     word = "LAUNCHING" if launching else "TERMINATING"
     subject = f"Auto Scaling:  Lifecycle action '{word}' for instance {member.id} in progress."
     _put(tx, group, action.id, target, subject, body)
 
 
-def _way(member: Member, transition: str) -> tuple[str, str]:
+def _way(member: Member, transition: str, reused: bool) -> tuple[str, str]:
     """Where the instance comes from and goes to, for a group with a warm pool."""
     warm = member.lifecycle_state.startswith("Warmed:")
     if transition.endswith("LAUNCHING"):
-        return ("EC2", "WarmPool") if warm else ("WarmPool" if member.from_warm_pool else "EC2", "AutoScalingGroup")
-    return "WarmPool" if warm else "AutoScalingGroup", "EC2"
+        if warm:
+            return "AutoScalingGroup" if member.from_group else "EC2", "WarmPool"
+        return "WarmPool" if member.from_warm_pool else "EC2", "AutoScalingGroup"
+    if warm:
+        return "WarmPool", "EC2"
+    return "AutoScalingGroup", "WarmPool" if reused else "EC2"

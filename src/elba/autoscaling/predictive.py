@@ -7,12 +7,17 @@ of the day while there is less than a week of history. Source: Auto Scaling user
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from elba.autoscaling import faults
 from elba.autoscaling.resources import Forecast, Group, Policy
 from elba.clock import Timestamp
+from elba.cloudwatch.commands.validation import require_queries
+from elba.cloudwatch.expressions.parser import Function, names, parse
+from elba.cloudwatch.insights import is_insights
 from elba.store.interface import View
 
 HOUR = 3600.0
@@ -21,6 +26,11 @@ HISTORY_SECONDS = 14 * 86400.0
 AHEAD_HOURS = 48
 REFRESH_SECONDS = 6 * HOUR
 DEFAULT_BUFFER_SECONDS = 300
+PERIOD_SECONDS = 60
+"""Of metrics whose queries do not say: the policy's queries have no member for it."""
+KEPT_HOURS = 366 * 24
+MOST_QUERIES = 10
+
 PAIRS = ("ASGCPUUtilization", "ASGNetworkIn", "ASGNetworkOut", "ALBRequestCount")
 _METRICS = {"ASGCPUUtilization": "CPUUtilization", "ASGNetworkIn": "NetworkIn", "ASGNetworkOut": "NetworkOut"}
 _LOADS = {
@@ -29,6 +39,13 @@ _LOADS = {
     "ASGTotalNetworkOut": "ASGNetworkOut",
     "ALBTargetGroupRequestCount": "ALBRequestCount",
 }
+_SCALINGS = {
+    "ASGAverageCPUUtilization": "ASGCPUUtilization",
+    "ASGAverageNetworkIn": "ASGNetworkIn",
+    "ASGAverageNetworkOut": "ASGNetworkOut",
+    "ALBRequestCountPerTarget": "ALBRequestCount",
+}
+PARTS = ("load", "scaling", "capacity")
 
 
 def checked(configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,22 +53,7 @@ def checked(configuration: Mapping[str, Any]) -> dict[str, Any]:
     specifications = configuration.get("metric_specifications") or []
     if len(specifications) != 1:
         raise faults.validation("Exactly one metric specification is required.")
-    specification = specifications[0]
-    if not specification["target_value"] > 0:
-        raise faults.validation("TargetValue must be greater than 0.")
-    if any(k.startswith("customized_") and v for k, v in specification.items()):
-        raise faults.validation("Customized metrics are not supported by predictive scaling in Elba yet.")
-    pair = specification.get("predefined_metric_pair_specification")
-    load = specification.get("predefined_load_metric_specification")
-    scaling = specification.get("predefined_scaling_metric_specification")
-    if bool(pair) == bool(load and scaling) or (pair and (load or scaling)):
-        raise faults.validation("Specify either a metric pair or both a load metric and a scaling metric.")
-    kind, label = load_metric(specification)
-    if kind not in PAIRS:
-        raise faults.validation(f"Invalid predefined metric type: {kind}.")
-    # Other metrics may have a label, which says nothing: Terraform's module for groups writes one.
-    if kind == "ALBRequestCount" and not label:
-        raise faults.validation("A resource label is required for load balancer metrics.")
+    _check_metrics(specifications[0])
     mode = configuration.get("mode") or "ForecastOnly"
     if mode not in ("ForecastOnly", "ForecastAndScale"):
         raise faults.validation(f"Invalid mode: {mode}.")
@@ -65,6 +67,8 @@ def checked(configuration: Mapping[str, Any]) -> dict[str, Any]:
     extra = configuration.get("max_capacity_buffer")
     if extra is not None and behavior != "IncreaseMaxCapacity":
         raise faults.validation("MaxCapacityBuffer is only supported with IncreaseMaxCapacity.")
+    if extra is not None and not 0 <= extra <= 100:
+        raise faults.validation("MaxCapacityBuffer must be between 0 and 100 percent.")
     resolved: dict[str, Any] = {
         "metric_specifications": list(specifications),
         "mode": mode,
@@ -74,27 +78,143 @@ def checked(configuration: Mapping[str, Any]) -> dict[str, Any]:
     return {**resolved, "max_capacity_buffer": extra} if extra is not None else resolved
 
 
-def load_metric(specification: Mapping[str, Any]) -> tuple[str, str]:
-    """(kind of load as a metric pair calls it, resource label)."""
+def _check_metrics(specification: Mapping[str, Any]) -> None:
+    """Raises: ApiError ValidationError."""
+    if not specification["target_value"] > 0:
+        raise faults.validation("TargetValue must be greater than 0.")
     pair = specification.get("predefined_metric_pair_specification")
+    predefined = {p: specification.get(f"predefined_{p}_metric_specification") for p in ("load", "scaling")}
+    customized = {p: specification.get(f"customized_{p}_metric_specification") for p in PARTS}
+    given = {p: [s for s in (predefined.get(p), customized[p]) if s] for p in PARTS}
     if pair:
-        return pair["predefined_metric_type"], pair.get("resource_label") or ""
-    load = specification.get("predefined_load_metric_specification") or {}
-    kind = load.get("predefined_metric_type") or ""
-    return _LOADS.get(kind, kind), load.get("resource_label") or ""
+        if any(given.values()):
+            raise faults.validation("Specify either a metric pair or both a load metric and a scaling metric.")
+    elif len(given["load"]) != 1 or len(given["scaling"]) != 1:
+        raise faults.validation("Specify either a metric pair or both a load metric and a scaling metric.")
+    for name, kinds in (("metric pair", PAIRS), ("load metric", _LOADS), ("scaling metric", _SCALINGS)):
+        chosen = {"metric pair": pair, "load metric": predefined["load"], "scaling metric": predefined["scaling"]}[name]
+        if not chosen:
+            continue
+        kind = chosen["predefined_metric_type"]
+        if kind not in kinds:
+            raise faults.validation(f"Invalid predefined metric type: {kind}.")
+        # Other metrics may have a label, which says nothing: Terraform's module for groups writes one.
+        if kind.startswith("ALB") and "/targetgroup/" not in (chosen.get("resource_label") or ""):
+            raise faults.validation("A resource label is required for load balancer metrics.")
+    for part, chosen in customized.items():
+        if chosen:
+            check_queries(part, chosen.get("metric_data_queries") or [])
 
 
-def metric_of(group: Group, specification: Mapping[str, Any]) -> tuple[str, str, dict[str, str]]:
-    """(namespace, metric name, dimensions) whose sum over a minute is the group's load in that minute."""
-    kind, label = load_metric(specification)
-    if kind == "ALBRequestCount":
-        balancer, _, rest = label.partition("/targetgroup/")
-        return (
-            "AWS/ApplicationELB",
-            "RequestCount",
-            {"LoadBalancer": balancer, "TargetGroup": f"targetgroup/{rest}"},
-        )
-    return "AWS/EC2", _METRICS[kind], {"AutoScalingGroupName": group.id}
+def check_queries(part: str, queries: Sequence[Mapping[str, Any]]) -> None:
+    """What a customized metric's queries must be, each for itself and together. Raises: ApiError ValidationError."""
+    if not 1 <= len(queries) <= MOST_QUERIES:
+        raise faults.validation(f"A customized {part} metric needs between 1 and {MOST_QUERIES} metric data queries.")
+    require_queries(with_periods(queries))
+    returned = [q for q in queries if q.get("return_data") is not False]
+    if len(returned) != 1:
+        raise faults.validation(f"Exactly one metric data query of the {part} metric must return data.")
+    expressions = {q["id"]: q["expression"] for q in queries if q.get("expression") is not None}
+    trees = {id_: parse(text) for id_, text in expressions.items() if not is_insights(text)}
+    for id_, tree in trees.items():
+        if unknown := names(tree) - {q["id"] for q in queries}:
+            raise faults.validation(f"The expression {id_} refers to unknown id {', '.join(sorted(unknown))}.")
+    whole = trees.get(returned[0]["id"])
+    if isinstance(whole, Function) and whole.name == "SEARCH":
+        raise faults.validation(f"The {part} metric must be one time series: aggregate what SEARCH finds, as with SUM.")
+
+
+def with_periods(queries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The queries as CloudWatch's GetMetricData takes them."""
+    shown = []
+    for query in queries:
+        one = {k: v for k, v in query.items() if v is not None}
+        if (stat := one.get("metric_stat")) is not None:
+            one["metric_stat"] = {"period": PERIOD_SECONDS, **{k: v for k, v in stat.items() if v is not None}}
+        shown.append(one)
+    return shown
+
+
+def _query(namespace: str, name: str, pairs: Mapping[str, str], statistic: str) -> list[dict[str, Any]]:
+    metric = {"namespace": namespace, "metric_name": name}
+    given = [{"name": n, "value": v} for n, v in pairs.items()]
+    return with_periods([{"id": "m", "metric_stat": {"metric": {**metric, "dimensions": given}, "stat": statistic}}])
+
+
+def _predefined(group: Group, kind: str, label: str, part: str) -> list[dict[str, Any]]:
+    """The query that a predefined metric stands for; `kind` as a metric pair calls it."""
+    if kind != "ALBRequestCount":
+        statistic = "Sum" if part == "load" else "Average"
+        return _query("AWS/EC2", _METRICS[kind], {"AutoScalingGroupName": group.id}, statistic)
+    balancer, _, rest = label.partition("/targetgroup/")
+    target_group = {"TargetGroup": f"targetgroup/{rest}"}
+    if part == "load":
+        return _query("AWS/ApplicationELB", "RequestCount", {"LoadBalancer": balancer, **target_group}, "Sum")
+    return _query("AWS/ApplicationELB", "RequestCountPerTarget", target_group, "Sum")
+
+
+def queries_of(group: Group, specification: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """What to ask CloudWatch for the load of the group, its scaling metric and its capacity.
+
+    Without a capacity metric of the policy's own, the instances are counted that have sent their CPU utilization.
+    """
+    found = {"capacity": _query("AWS/EC2", "CPUUtilization", {"AutoScalingGroupName": group.id}, "SampleCount")}
+    pair = specification.get("predefined_metric_pair_specification")
+    for part, kinds in (("load", _LOADS), ("scaling", _SCALINGS)):
+        predefined = specification.get(f"predefined_{part}_metric_specification")
+        if chosen := pair or predefined:
+            kind = chosen["predefined_metric_type"]
+            found[part] = _predefined(group, kinds.get(kind, kind), chosen.get("resource_label") or "", part)
+    for part in PARTS:
+        if customized := specification.get(f"customized_{part}_metric_specification"):
+            found[part] = with_periods(customized["metric_data_queries"])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Hourly means by `load`, `scaling` and `capacity`, each by the hour's number since the epoch."""
+
+    hours: dict[str, dict[int, float]]
+
+    @property
+    def load(self) -> dict[int, float]:
+        return self.hours.get("load", {})
+
+    def together(self) -> list[tuple[float, float, float]]:
+        """(load, scaling, capacity) of the hours in which all three are known and something was there to bear it."""
+        scaling, capacity = self.hours.get("scaling", {}), self.hours.get("capacity", {})
+        return [(v, scaling[h], capacity[h]) for h, v in self.load.items() if h in scaling and capacity.get(h, 0.0) > 0]
+
+
+def scaling_per_load(specification: Mapping[str, Any], history: History) -> float:
+    """How much of the scaling metric an instance shows for one unit of load on it.
+
+    One for the two sides of one predefined metric. For others history says it, and it is taken for one where there is
+    none: a load in requests a minute goes with a scaling metric in requests a minute and instance.
+    """
+    load_of = specification.get("predefined_load_metric_specification") or {}
+    scaling_of = specification.get("predefined_scaling_metric_specification") or {}
+    same = _LOADS.get(load_of.get("predefined_metric_type", "")) == _SCALINGS.get(
+        scaling_of.get("predefined_metric_type", "")
+    )
+    if same and not any(k.startswith("customized_") and v for k, v in specification.items()):
+        return 1.0
+    known = history.together()
+    load = sum(v for v, _, _ in known)
+    borne = sum(scaling * capacity for _, scaling, capacity in known)
+    return borne / load if load > 0 and borne > 0 else 1.0
+
+
+def correlation(history: History) -> float | None:
+    """Of the scaling metric and the load per instance, between -1 and 1; None where either does not vary."""
+    pairs = [(load / capacity, scaling) for load, scaling, capacity in history.together()]
+    if len(pairs) < 2:
+        return None
+    means = [sum(column) / len(pairs) for column in zip(*pairs, strict=True)]
+    offsets = [(x - means[0], y - means[1]) for x, y in pairs]
+    spread = math.sqrt(sum(x * x for x, _ in offsets) * sum(y * y for _, y in offsets))
+    return max(-1.0, min(1.0, sum(x * y for x, y in offsets) / spread)) if spread > 0 else None
 
 
 def hourly(minutes: Iterable[tuple[Timestamp, float]]) -> dict[int, float]:
@@ -122,13 +242,46 @@ def predict(history: Mapping[int, float], now: Timestamp) -> dict[int, float]:
 
 
 def capacity_for(load: float, target: float) -> int:
-    return math.ceil(load / target - 1e-9)
+    return max(0, math.ceil(load / target - 1e-9))
+
+
+def renewed(
+    old: Forecast | None, policy: Policy, history: History, expected: Mapping[int, float], now: Timestamp
+) -> Forecast:
+    """The new forecast, with what the old one said of hours that are past."""
+    specification = (policy.predictive_scaling_configuration or {})["metric_specifications"][0]
+    this = int(now // HOUR)
+    past: list[tuple[int, float, int]] = []
+    if old is not None:
+        told = zip(old.hours, old.load, old.capacity, strict=True)
+        past = [(h, load, capacity) for h, load, capacity in told if this - KEPT_HOURS <= h < this]
+    ratio = scaling_per_load(specification, history)
+    target = specification["target_value"]
+    ahead = [(h, load, capacity_for(load * ratio, target)) for h, load in expected.items()]
+    hours = [*past, *ahead]
+    return Forecast(
+        account=policy.account,
+        region=policy.region,
+        id=policy.id,
+        group_name=policy.group_name,
+        update_time=now,
+        hours=[h for h, _, _ in hours],
+        load=[load for _, load, _ in hours],
+        capacity=[capacity for _, _, capacity in hours],
+        correlation=correlation(history),
+    )
+
+
+def place_of(forecast: Forecast, hour: int) -> int | None:
+    """Where the hour is in the forecast's lists."""
+    place = bisect_left(forecast.hours, hour)
+    return place if place < len(forecast.hours) and forecast.hours[place] == hour else None
 
 
 def floor_at(forecast: Forecast, buffer_seconds: float, now: Timestamp) -> int:
     """The capacity the forecast asks for at this moment: this hour's, or the next one's within the buffer."""
-    hours = dict(zip(forecast.hours, forecast.capacity, strict=True))
-    return max(hours.get(int(now // HOUR), 0), hours.get(int((now + buffer_seconds) // HOUR), 0))
+    places = (place_of(forecast, int(time // HOUR)) for time in (now, now + buffer_seconds))
+    return max((forecast.capacity[p] for p in places if p is not None), default=0)
 
 
 def predicted_floor(view: View, group: Group, now: Timestamp) -> tuple[int, Policy | None]:

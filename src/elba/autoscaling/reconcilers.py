@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from elba.arc_zonal_shift.resources import ZonalShift
-from elba.autoscaling import activities, group_metrics, predictive
+from elba.autoscaling import activities, group_metrics
 from elba.autoscaling.advance import advance
 from elba.autoscaling.advisors import TerminationAdviceReconciler
 from elba.autoscaling.commands.groups import prune_activities
 from elba.autoscaling.commands.scaling import Invocation, hold_back, invoke, may_act_on_alarms
+from elba.autoscaling.forecasting import ForecastTicker
 from elba.autoscaling.lookup import group_of_arn
 from elba.autoscaling.policies import NoStep
 from elba.autoscaling.resources import (
@@ -32,8 +32,6 @@ from elba.call import Call
 from elba.clock import Timestamp
 from elba.cloudwatch import commands as cloudwatch
 from elba.cloudwatch.resources import Alarm, AlarmAction
-from elba.cloudwatch.series import SeriesEngine
-from elba.datapoints import dimensions
 from elba.ec2.resources import Instance, Volume
 from elba.elbv2.resources import Target, TargetHealth
 from elba.parts import Parts
@@ -45,7 +43,6 @@ log = logging.getLogger(__name__)
 
 METRICS_SECONDS = 60.0
 PRUNE_SECONDS = 3600.0
-FORECAST_CHECK_SECONDS = 600.0
 
 
 def build(parts: Parts) -> list[Reconciler | Ticker]:
@@ -230,56 +227,6 @@ class MetricsTicker:
             for group in view.all(Group):
                 if group.enabled_metrics and not group.deleting:
                     self._parts.metrics.put(group_metrics.datapoints(view, group, self._parts.clock.now()))
-
-
-class ForecastTicker:
-    """Makes the forecasts of predictive policies, anew every six hours, from what CloudWatch has of two weeks."""
-
-    name = "autoscaling.forecast"
-
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-
-    async def run(self) -> None:
-        while True:
-            for policy in self._parts.store.view.all(Policy):
-                if policy.predictive_scaling_configuration is not None and policy.enabled:
-                    await self._forecast(policy)
-            await self._parts.clock.sleep(FORECAST_CHECK_SECONDS)
-
-    async def _forecast(self, policy: Policy) -> None:
-        now, view = self._parts.clock.now(), self._parts.store.view
-        old = view.get(Forecast, policy.account, policy.region, policy.id)
-        group = view.get(Group, policy.account, policy.region, policy.group_name)
-        due = old is None or old.update_time + predictive.REFRESH_SECONDS <= now
-        if not due or group is None or policy.predictive_scaling_configuration is None:
-            return
-        specification = policy.predictive_scaling_configuration["metric_specifications"][0]
-        expected = predictive.predict(predictive.hourly(self._minutes(group, specification, now)), now)
-        if not expected:
-            return
-        forecast = Forecast(
-            account=policy.account,
-            region=policy.region,
-            id=policy.id,
-            group_name=group.id,
-            update_time=now,
-            hours=list(expected),
-            load=list(expected.values()),
-            capacity=[predictive.capacity_for(v, specification["target_value"]) for v in expected.values()],
-        )
-        await self._parts.store.write(lambda tx: tx.put(forecast), "forecast")
-
-    def _minutes(self, group: Group, specification: Mapping[str, Any], now: Timestamp) -> list[tuple[float, float]]:
-        """The group's load in each minute that has data: (start, sum)."""
-        engine = self._parts.metrics
-        if not isinstance(engine, SeriesEngine):
-            return []
-        namespace, name, pairs = predictive.metric_of(group, specification)
-        metric = engine.find(group.account, group.region, namespace, name, dimensions(pairs))
-        series = [] if metric is None else metric.series.values()
-        start = now - predictive.HISTORY_SECONDS
-        return [(b.start, b.total) for s in series for b in s.buckets(start, now, 60)]
 
 
 class HistoryTicker:

@@ -134,6 +134,8 @@ class Member(Resource, frozen=True, kw_only=True):
     hooks_started: bool = False
     """The lifecycle actions of its present transition exist (or there were no hooks)."""
     from_warm_pool: bool = False
+    from_group: bool = False
+    """It went back into the warm pool when the group scaled in."""
 
     def parent_id(self) -> str:
         return self.group_name
@@ -366,7 +368,11 @@ class LaunchToken(Resource, frozen=True, kw_only=True):
 
 
 class Forecast(Resource, frozen=True, kw_only=True):
-    """A predictive policy's latest forecast; `id` is the policy's ARN. `hours` are numbered since the epoch."""
+    """A predictive policy's forecast; `id` is the policy's ARN. `hours` are numbered since the epoch, in their order:
+    those to come as the latest forecast has them, and before them those of the past year as they were last forecast.
+
+    `correlation`: of the scaling metric and the load per instance, if that is known.
+    """
 
     KIND: ClassVar[str] = "autoscaling.forecast"
 
@@ -375,6 +381,7 @@ class Forecast(Resource, frozen=True, kw_only=True):
     hours: list[int] = []
     load: list[float] = []
     capacity: list[int] = []
+    correlation: float | None = None
 
     def parent_id(self) -> str:
         return self.group_name

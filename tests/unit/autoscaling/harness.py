@@ -345,6 +345,21 @@ class Harness:
         self.write(command)
         self.advance(0.01)
 
+    def fire_together(self, points: dict[str, float]) -> None:
+        """Several alarms are in ALARM in one pass of the evaluator, each with its newest datapoint."""
+
+        def command(tx: Any) -> None:
+            for name, point in points.items():
+                alarm = tx.get(Alarm, ACCOUNT, REGION, name)
+                data = json.dumps({"recentDatapoints": [point]})
+                alarm = msgspec.structs.replace(alarm, state_value="ALARM", state_reason_data=data)
+                tx.put(alarm)
+                for arn in alarm.alarm_actions:
+                    cloudwatch.emit_action(tx, self.call(), alarm, "OK", arn, repeated=True)
+
+        self.write(command)
+        self.advance(0.01)
+
     def calm(self, name: str) -> None:
         def command(tx: Any) -> None:
             alarm = tx.get(Alarm, ACCOUNT, REGION, name)

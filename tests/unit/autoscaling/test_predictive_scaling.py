@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
-from elba.autoscaling.predictive import capacity_for, hourly, predict
+from elba.autoscaling.predictive import (
+    History,
+    capacity_for,
+    correlation,
+    hourly,
+    predict,
+    scaling_per_load,
+)
 from elba.autoscaling.resources import Decision, Forecast
+from elba.ec2.images import built_in_images
+from elba.testing.world import World
 
 from .harness import ACCOUNT, REGION, Harness
 
@@ -158,3 +167,190 @@ def test_a_label_is_needed_for_requests_and_says_nothing_elsewhere(elba: Harness
 
     elba.asg.put_scaling_policy(**policy("ASGCPUUtilization", ResourceLabel="testLabel"))
     assert elba.refused("put_scaling_policy", **policy("ALBRequestCount"))[0] == "ValidationError"
+
+
+def customized(part: str, *queries: dict[str, Any]) -> dict[str, Any]:
+    return {f"Customized{part}MetricSpecification": {"MetricDataQueries": list(queries)}}
+
+
+def stat(id_: str, name: str, statistic: str = "Sum", **fields: Any) -> dict[str, Any]:
+    metric = {"Namespace": "Shop", "MetricName": name}
+    return {"Id": id_, "MetricStat": {"Metric": metric, "Stat": statistic}, **fields}
+
+
+CPU_LOAD = {"PredefinedLoadMetricSpecification": {"PredefinedMetricType": "ASGTotalCPUUtilization"}}
+CPU_SCALING = {"PredefinedScalingMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}}
+CPU_PAIR = {"PredefinedMetricPairSpecification": {"PredefinedMetricType": "ASGCPUUtilization"}}
+
+
+@pytest.mark.parametrize(
+    ("specification", "said"),
+    [
+        (CPU_PAIR, ""),
+        ({**CPU_LOAD, **CPU_SCALING}, ""),
+        ({**CPU_LOAD, **customized("Scaling", stat("m", "PerServer", "Average"))}, ""),
+        ({**customized("Load", stat("m", "Orders")), **CPU_SCALING}, ""),
+        ({**CPU_LOAD}, "Specify either a metric pair"),
+        ({**CPU_PAIR, **customized("Load", stat("m", "Orders"))}, "Specify either a metric pair"),
+        ({**CPU_LOAD, **customized("Load", stat("m", "Orders")), **CPU_SCALING}, "Specify either a metric pair"),
+        ({**customized("Load", stat("M", "Orders")), **CPU_SCALING}, "MetricDataQueries.member.1.Id"),
+        ({**customized("Load", stat("m", "Orders"), stat("m", "Orders")), **CPU_SCALING}, "not unique"),
+        ({**customized("Load", stat("a", "Orders"), stat("b", "Orders")), **CPU_SCALING}, "must return data"),
+        ({**customized("Load", stat("m", "Orders", ReturnData=False)), **CPU_SCALING}, "must return data"),
+        ({**customized("Load", {"Id": "e", "Expression": "SUM("}), **CPU_SCALING}, "e"),
+        ({**customized("Load", {"Id": "e", "Expression": "m1 * 2"}), **CPU_SCALING}, "unknown id m1"),
+        ({**customized("Load", {"Id": "e", "Expression": "SEARCH('Orders', 'Sum', 300)"}), **CPU_SCALING}, "one time"),
+        ({**customized("Load", {"Id": "e"}), **CPU_SCALING}, "MetricStat is required"),
+        (
+            {**customized("Load", *[stat(f"m{i}", "Orders", ReturnData=i == 0) for i in range(11)]), **CPU_SCALING},
+            "between 1 and 10",
+        ),
+    ],
+)
+def test_which_metrics_may_be_given(elba: Harness, specification: dict[str, Any], said: str) -> None:
+    elba.create(minimum=1)
+    request = {
+        "AutoScalingGroupName": "g",
+        "PolicyName": "p",
+        "PolicyType": "PredictiveScaling",
+        "PredictiveScalingConfiguration": {"MetricSpecifications": [{"TargetValue": 50.0, **specification}]},
+    }
+    if not said:
+        elba.asg.put_scaling_policy(**request)
+        (shown,) = elba.asg.describe_policies()["ScalingPolicies"]
+        assert shown["PredictiveScalingConfiguration"]["MetricSpecifications"] == [
+            {"TargetValue": 50.0, **specification}
+        ]
+        return
+    code, message = elba.refused("put_scaling_policy", **request)
+    assert code == "ValidationError"
+    assert said in message
+
+
+def test_what_an_instance_shows_for_its_share_of_the_load() -> None:
+    own: dict[str, Any] = {"customized_load_metric_specification": {"metric_data_queries": []}}
+    # 1 000 orders on 4 instances show 50 % CPU: 0.2 for each order an instance has.
+    history = History({"load": {1: 1000.0, 2: 500.0}, "scaling": {1: 50.0, 2: 25.0}, "capacity": {1: 4.0, 2: 4.0}})
+    assert scaling_per_load(own, history) == pytest.approx(0.2)
+    assert scaling_per_load(own, History({"load": {1: 1000.0}})) == 1.0
+    pair = {"predefined_metric_pair_specification": {"predefined_metric_type": "ASGCPUUtilization"}}
+    assert scaling_per_load(pair, history) == 1.0
+    assert correlation(history) == pytest.approx(1.0)
+    opposite = History({"load": {1: 10.0, 2: 20.0}, "scaling": {1: 2.0, 2: 1.0}, "capacity": {1: 1.0, 2: 1.0}})
+    assert correlation(opposite) == pytest.approx(-1.0)
+    assert correlation(History({"load": {1: 10.0}})) is None
+
+
+def test_a_changed_target_forgets_the_forecast_and_another_mode_does_not(elba: Harness) -> None:
+    elba.create(minimum=1, maximum=10)
+    arn = put(elba)
+    forecast(elba, arn, 5)
+    put(elba, Mode="ForecastAndScale")
+    assert len(elba.store.view.all(Forecast)) == 1
+    pair = {"PredefinedMetricPairSpecification": {"PredefinedMetricType": "ASGCPUUtilization"}}
+    put(elba, MetricSpecifications=[{"TargetValue": 60.0, **pair}])
+    assert elba.store.view.all(Forecast) == []
+
+
+def test_a_forecast_from_customized_metrics() -> None:
+    """Load by metric math, scaling metric and capacity by SEARCH: 600 orders a minute at noon, 60 at other times.
+
+    One instance shows 40 % CPU for 100 orders a minute, so that 50 % are reached at 125: noon needs five.
+    """
+    with World(seed=11) as world:
+        scaling, watch, start = world.boto3("autoscaling"), world.boto3("cloudwatch"), world.clock.now()
+        world.boto3("ec2").create_launch_template(
+            LaunchTemplateName="web", LaunchTemplateData={"ImageId": world_image(), "InstanceType": "t3.micro"}
+        )
+        points = []
+        for hour in range(48):
+            orders = 600.0 if hour % 24 == 12 else 60.0
+            servers = 4.0 if hour % 24 == 12 else 1.0
+            for shop in ("a", "b"):
+                points.append(("Orders", hour, orders / 2, {"Shop": shop}))
+            points.append(("Busy", hour, orders / servers * 0.4, {}))
+            points.append(("Servers", hour, servers, {"Fleet": "blue"}))
+        for first in range(0, len(points), 100):
+            watch.put_metric_data(
+                Namespace="Shop",
+                MetricData=[
+                    {
+                        "MetricName": name,
+                        "Timestamp": start + (hour - 48) * HOUR + 60,
+                        "Value": value,
+                        "Dimensions": [{"Name": n, "Value": v} for n, v in pairs.items()],
+                    }
+                    for name, hour, value, pairs in points[first : first + 100]
+                ],
+            )
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName="g",
+            MinSize=1,
+            MaxSize=9,
+            AvailabilityZones=[f"{REGION}a"],
+            LaunchTemplate={"LaunchTemplateName": "web"},
+        )
+        shops = [
+            {
+                "Id": f"m{i}",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "Shop",
+                        "MetricName": "Orders",
+                        "Dimensions": [{"Name": "Shop", "Value": shop}],
+                    },
+                    "Stat": "Sum",
+                },
+                "ReturnData": False,
+            }
+            for i, shop in enumerate("ab")
+        ]
+        found = "SUM(SEARCH('{Shop,Fleet} MetricName=\"Servers\"', 'Average', 300))"
+        scaling.put_scaling_policy(
+            AutoScalingGroupName="g",
+            PolicyName="ahead",
+            PolicyType="PredictiveScaling",
+            PredictiveScalingConfiguration={
+                "Mode": "ForecastAndScale",
+                "MetricSpecifications": [
+                    {
+                        "TargetValue": 50.0,
+                        **customized("Load", *shops, {"Id": "e", "Expression": "m0 + m1"}),
+                        **customized("Scaling", stat("busy", "Busy", "Average")),
+                        **customized("Capacity", {"Id": "all", "Expression": found}),
+                    }
+                ],
+            },
+        )
+        world.advance(1300)
+        noon = start - start % HOUR + 12 * HOUR
+        window = {"StartTime": noon - HOUR, "EndTime": noon + HOUR}
+        told = scaling.get_predictive_scaling_forecast(AutoScalingGroupName="g", PolicyName="ahead", **window)
+        assert told["LoadForecast"][0]["Values"] == [60.0, 600.0, 60.0]
+        assert told["CapacityForecast"]["Values"] == [1.0, 5.0, 1.0]
+        world.advance(13 * HOUR)
+        (group,) = scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+        assert group["DesiredCapacity"] == 5
+        # The hours that are past are still told, though the forecast has been made anew.
+        told = scaling.get_predictive_scaling_forecast(AutoScalingGroupName="g", PolicyName="ahead", **window)
+        assert told["CapacityForecast"]["Values"] == [1.0, 5.0, 1.0]
+        for name, pairs, expected in (
+            ("PredictiveScalingLoadForecast", {"PairIndex": "0"}, 600.0),
+            ("PredictiveScalingCapacityForecast", {}, 5.0),
+            ("PredictiveScalingMetricPairCorrelation", {"PairIndex": "0"}, 1.0),
+        ):
+            dimensions = {"AutoScalingGroupName": "g", "PolicyName": "ahead", **pairs}
+            (point,) = watch.get_metric_statistics(
+                Namespace="AWS/AutoScaling",
+                MetricName=name,
+                Dimensions=[{"Name": n, "Value": v} for n, v in dimensions.items()],
+                StartTime=noon,
+                EndTime=noon + HOUR,
+                Period=3600,
+                Statistics=["Average"],
+            )["Datapoints"]
+            assert point["Average"] == pytest.approx(expected)
+
+
+def world_image() -> str:
+    return next(i.id for i in built_in_images(REGION).values() if i.architecture == "x86_64")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -89,6 +90,108 @@ def test_rebalancing_launches_before_it_terminates_and_leaves_a_removed_zone(elb
         most = max(most, len([m for m in elba.members() if not m.termination]))
     assert (least, most) == (4, 5)
     assert {m.availability_zone for m in elba.in_service()} == {f"{REGION}b", f"{REGION}c"}
+
+
+def test_terminate_suspended_lets_rebalancing_grow_to_a_tenth_above_the_maximum(elba: Harness) -> None:
+    running(elba, 20, maximum=20, zones="a")
+    suspend(elba, "Terminate")
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=[f"{REGION}a", f"{REGION}b"])
+    elba.advance(600)
+    assert elba.zones() == [20, 2]
+    assert elba.group().desired_capacity == 20
+    assert elba.is_still()
+    resume(elba)
+    elba.advance(600)
+    assert elba.zones() == [10, 10]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "least", "most"),
+    [(100, 150, 4, 6), (50, 100, 2, 4), (90, 100, 3, 4), (100, 100, 3, 4), (90, 110, 4, 5)],
+)
+def test_rebalancing_keeps_to_the_maintenance_policy(elba: Harness, low: int, high: int, least: int, most: int) -> None:
+    policy = {"MinHealthyPercentage": low, "MaxHealthyPercentage": high}
+    running(elba, 4, zones="a", InstanceMaintenancePolicy=policy)
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=[f"{REGION}a", f"{REGION}b"])
+    serving, staying = 9, 0
+    for _ in range(200):
+        elba.advance(1)
+        serving = min(serving, len(elba.in_service()))
+        staying = max(staying, len([m for m in elba.members() if not m.termination]))
+    assert elba.zones() == [2, 2]
+    assert (serving, staying) == (least, most)
+    assert any("instances were launched to balance instances in zones us-east-1b" in a.cause for a in elba.activities())
+    assert elba.is_still()
+
+
+def test_what_a_suspended_launch_refuses_and_what_it_lets_through(elba: Harness) -> None:
+    running(elba, 2)
+    first, second = (m.id for m in elba.in_service())
+    elba.asg.enter_standby(AutoScalingGroupName="g", InstanceIds=[first], ShouldDecrementDesiredCapacity=True)
+    elba.advance(10)
+    elba.asg.detach_instances(AutoScalingGroupName="g", InstanceIds=[second], ShouldDecrementDesiredCapacity=True)
+    elba.advance(10)
+    suspend(elba, "Launch")
+    for operation, id_ in (("attach_instances", second), ("exit_standby", first)):
+        assert elba.refused(operation, AutoScalingGroupName="g", InstanceIds=[id_]) == (
+            "ValidationError",
+            "The Launch process of the Auto Scaling group is suspended.",
+        )
+    elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g", PolicyName="up", AdjustmentType="ChangeInCapacity", ScalingAdjustment=1
+    )
+    elba.asg.execute_policy(AutoScalingGroupName="g", PolicyName="up")
+    in_a_minute = datetime.fromtimestamp(elba.now + 60, UTC)
+    elba.asg.put_scheduled_update_group_action(
+        AutoScalingGroupName="g", ScheduledActionName="s", StartTime=in_a_minute, DesiredCapacity=4
+    )
+    elba.advance(1)
+    assert elba.group().desired_capacity == 1
+    elba.advance(120)
+    assert elba.group().desired_capacity == 4
+    assert elba.in_service() == []
+    resume(elba)
+    assert len(elba.in_service()) == 4
+
+
+def test_terminate_suspended_does_not_hold_up_a_forced_deletion(elba: Harness) -> None:
+    running(elba, 2)
+    suspend(elba, "Terminate")
+    elba.asg.delete_auto_scaling_group(AutoScalingGroupName="g", ForceDelete=True)
+    elba.advance(60)
+    assert elba.members() == []
+
+
+def test_without_rebalancing_scaling_still_balances_as_it_goes(elba: Harness) -> None:
+    running(elba, 3, zones="a")
+    suspend(elba, "AZRebalance")
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=[f"{REGION}a", f"{REGION}b"])
+    desire(elba, 5)
+    assert elba.zones() == [3, 2]
+    desire(elba, 3)
+    assert elba.zones() == [2, 1]
+
+
+def test_execute_policy_works_while_alarms_are_not_heard(elba: Harness) -> None:
+    running(elba, 1)
+    suspend(elba, "AlarmNotification")
+    elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g", PolicyName="up", AdjustmentType="ChangeInCapacity", ScalingAdjustment=1
+    )
+    elba.asg.execute_policy(AutoScalingGroupName="g", PolicyName="up")
+    assert elba.group().desired_capacity == 2
+
+
+def test_all_processes_are_suspended_and_resumed_without_a_list(elba: Harness) -> None:
+    running(elba, 0)
+    names = {p["ProcessName"] for p in elba.asg.describe_scaling_process_types()["Processes"]}
+    assert len(names) == 9
+    elba.asg.suspend_processes(AutoScalingGroupName="g")
+    assert {s["ProcessName"] for s in elba.described()["SuspendedProcesses"]} == names
+    elba.asg.resume_processes(AutoScalingGroupName="g", ScalingProcesses=["Launch"])
+    assert {s["ProcessName"] for s in elba.described()["SuspendedProcesses"]} == names - {"Launch"}
+    elba.asg.resume_processes(AutoScalingGroupName="g")
+    assert elba.described()["SuspendedProcesses"] == []
 
 
 def test_health_check(elba: Harness) -> None:

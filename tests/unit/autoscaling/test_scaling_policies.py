@@ -362,3 +362,106 @@ def test_one_datapoint_is_not_acted_on_twice(elba: Harness) -> None:
     assert decisions(elba)[-1].summary == "stays at 9: the metric does not show the last change yet"
     elba.fire(low, 10.0, repeated=True, newest=elba.now)
     assert elba.group().desired_capacity == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "message"),
+    [
+        ("simple", {"PolicyName": "no"}, "not found"),
+        ("tracking", {}, "is not supported by ExecutePolicy"),
+        ("step", {}, "MetricValue and BreachThreshold are required"),
+        ("disabled", {}, "is disabled"),
+    ],
+)
+def test_what_execute_policy_refuses(elba: Harness, kind: str, asked: dict[str, Any], message: str) -> None:
+    elba.create(minimum=1)
+    name = {"tracking": "track", "step": "steps"}.get(kind, "up")
+    if kind == "tracking":
+        put_tracking(elba)
+    elif kind == "step":
+        put_step(elba)
+    else:
+        put_simple(elba, Enabled=kind != "disabled")
+    code, said = elba.refused("execute_policy", **{"AutoScalingGroupName": "g", "PolicyName": name, **asked})
+    assert code == "ValidationError"
+    assert message in said
+
+
+def test_a_disabled_policy_has_no_alarms_and_hears_none(elba: Harness) -> None:
+    running(elba)
+    arn = put_simple(elba, Enabled=False)
+    elba.alarm("high", arn)
+    elba.fire("high", 90.0)
+    assert elba.group().desired_capacity == 2
+    put_simple(elba, Enabled=True)
+    elba.fire("high", 90.0, repeated=True)
+    assert elba.group().desired_capacity == 3
+    put_tracking(elba)
+    assert len(elba.store.view.all(Alarm)) == 3
+    request = {
+        "AutoScalingGroupName": "g",
+        "PolicyName": "track",
+        "PolicyType": "TargetTrackingScaling",
+        "TargetTrackingConfiguration": {
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"},
+            "TargetValue": 50.0,
+        },
+    }
+    elba.asg.put_scaling_policy(**request, Enabled=False)
+    assert [a.id for a in elba.store.view.all(Alarm)] == ["high"]
+    elba.asg.put_scaling_policy(**request, Enabled=True)
+    assert len(elba.store.view.all(Alarm)) == 3
+
+
+def test_irrelevant_zeros_are_taken_and_not_told(elba: Harness) -> None:
+    """Terraform sends them with any type once it has seen drift."""
+    elba.create(minimum=1)
+    put_simple(elba, EstimatedInstanceWarmup=0)
+    put_step(elba, Cooldown=0)
+    by_name = {p["PolicyName"]: p for p in elba.asg.describe_policies()["ScalingPolicies"]}
+    assert "EstimatedInstanceWarmup" not in by_name["up"]
+    assert "Cooldown" not in by_name["steps"]
+
+
+def test_a_deleted_policy_leaves_alarms_that_others_made(elba: Harness) -> None:
+    elba.create(minimum=1)
+    elba.alarm("mine", put_simple(elba))
+    elba.asg.delete_policy(AutoScalingGroupName="g", PolicyName="up")
+    (alarm,) = elba.store.view.all(Alarm)
+    assert (alarm.id, alarm.alarm_actions) == ("mine", [])
+
+
+def test_both_alarms_low_but_one_policy_finds_fewer_too_few(elba: Harness) -> None:
+    running(elba, 3)
+    put_tracking(elba, 50.0)
+    _, low = elba.tracking_alarms()
+    elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g",
+        PolicyName="network",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingConfiguration={
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageNetworkIn"},
+            "TargetValue": 100.0,
+        },
+    )
+    other = next(a.id for a in elba.store.view.all(Alarm) if a.metric_name == "NetworkIn" and "AlarmLow" in a.id)
+    for metric, desired in ((85.0, 3), (60.0, 2)):
+        elba.fire_together({low: 5.0, other: metric})
+        assert elba.group().desired_capacity == desired
+
+
+@pytest.mark.parametrize(("period", "good"), [(10, True), (30, True), (60, True), (20, False), (300, False)])
+def test_periods_of_customized_metrics(elba: Harness, period: int, good: bool) -> None:
+    elba.create(minimum=1)
+    metric = {"MetricName": "Backlog", "Namespace": "N", "Statistic": "Average", "Period": period}
+    request = {
+        "AutoScalingGroupName": "g",
+        "PolicyName": "backlog",
+        "PolicyType": "TargetTrackingScaling",
+        "TargetTrackingConfiguration": {"CustomizedMetricSpecification": metric, "TargetValue": 10.0},
+    }
+    if good:
+        elba.asg.put_scaling_policy(**request)
+        assert {a.period for a in elba.store.view.all(Alarm)} == {period}
+    else:
+        assert elba.refused("put_scaling_policy", **request)[0] == "ValidationError"

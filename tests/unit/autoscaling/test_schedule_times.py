@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -93,6 +94,63 @@ def test_a_recurring_action_runs_each_time_until_its_end(elba: Harness) -> None:
     assert elba.asg.describe_scheduled_actions()["ScheduledUpdateGroupActions"] == []
 
 
+def test_a_recurring_action_is_there_until_its_end(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=4)
+    put(elba, Recurrence="0 * * * *", EndTime=stamp(elba, 5400), DesiredCapacity=2)
+    elba.advance(3700)
+    (shown,) = elba.asg.describe_scheduled_actions()["ScheduledUpdateGroupActions"]
+    assert "StartTime" not in shown
+    elba.advance(1800)
+    assert elba.asg.describe_scheduled_actions()["ScheduledUpdateGroupActions"] == []
+
+
+def test_the_first_run_is_at_the_start_time_and_later_ones_by_the_recurrence(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=4)
+    put(elba, Recurrence="0 * * * *", StartTime=stamp(elba, 1000), DesiredCapacity=1)
+    for due in (1000, 3600, 7200):
+        elba.advance(due - 1 - (elba.now - elba.clock.start))
+        assert elba.group().desired_capacity == 0
+        elba.advance(2)
+        assert elba.group().desired_capacity == 1
+        elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=0)
+    put(elba, Recurrence="30 * * * *", DesiredCapacity=3)
+    (shown,) = elba.asg.describe_scheduled_actions()["ScheduledUpdateGroupActions"]
+    assert shown["StartTime"] == shown["Time"]
+    assert shown["StartTime"].timestamp() == elba.clock.start + 9000
+
+
+@pytest.mark.parametrize(
+    ("sizes", "after"),
+    [
+        ({"MinSize": 4}, (4, 6, 4)),
+        ({"MaxSize": 2}, (1, 2, 2)),
+        ({"DesiredCapacity": 5}, (1, 6, 5)),
+        ({"MinSize": 2, "MaxSize": 9, "DesiredCapacity": 7}, (2, 9, 7)),
+        # The group's maximum is 6: nothing of it happens.
+        ({"MinSize": 7}, (1, 6, 3)),
+    ],
+)
+def test_what_an_action_leaves_out_stays_and_desired_follows(
+    elba: Harness, sizes: dict[str, Any], after: tuple[int, int, int]
+) -> None:
+    elba.create(minimum=1, maximum=6, DesiredCapacity=3)
+    put(elba, StartTime=stamp(elba, 60), **sizes)
+    elba.advance(90)
+    group = elba.group()
+    assert (group.min_size, group.max_size, group.desired_capacity) == after
+
+
+def test_a_policy_moves_what_a_schedule_has_set(elba: Harness) -> None:
+    elba.create(minimum=1, maximum=3)
+    put(elba, StartTime=stamp(elba, 60), MaxSize=8, DesiredCapacity=5)
+    elba.advance(90)
+    elba.asg.put_scaling_policy(
+        AutoScalingGroupName="g", PolicyName="down", AdjustmentType="ChangeInCapacity", ScalingAdjustment=-2
+    )
+    elba.asg.execute_policy(AutoScalingGroupName="g", PolicyName="down")
+    assert elba.group().desired_capacity == 3
+
+
 def test_suspended_schedules_are_skipped_for_good(elba: Harness) -> None:
     elba.create(minimum=0, maximum=4)
     put(elba, StartTime=stamp(elba, 600), DesiredCapacity=2)
@@ -121,10 +179,19 @@ def test_a_desired_capacity_out_of_range_fails_visibly(elba: Harness) -> None:
             {"StartTime": 60, "MinSize": 2, "DesiredCapacity": 1},
             "Desired capacity must be greater than or equal to min size",
         ),
+        (
+            {"StartTime": 60, "TimeZone": "Asia/Tokyo", "MinSize": 1},
+            "Time zone is only supported for recurring schedules",
+        ),
+        ({"Recurrence": "0 * * * *", "TimeZone": "Mars/Base", "MinSize": 1}, "Given time zone is invalid"),
+        ({"StartTime": 60}, "At least one of MinSize, MaxSize or DesiredCapacity is required."),
+        ({"MinSize": 1}, "Either StartTime or Recurrence is required."),
+        ({"StartTime": 3600, "MinSize": 1}, "Another scheduled action of the group has the same start time."),
     ],
 )
 def test_refused(elba: Harness, fields: dict[str, object], message: str) -> None:
     elba.create(minimum=0)
+    put(elba, "other", StartTime=stamp(elba, 3600), MinSize=1)
     given = {k: stamp(elba, v) if k == "StartTime" else v for k, v in fields.items()}  # type: ignore[arg-type]
     assert elba.refused(
         "put_scheduled_update_group_action", AutoScalingGroupName="g", ScheduledActionName="s", **given

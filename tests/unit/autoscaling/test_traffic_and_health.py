@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from elba.autoscaling.resources import Activity
 from elba.ec2.resources import Instance
@@ -213,3 +214,36 @@ def test_unknown_classic_load_balancers_are_refused_in_every_way(elba: Harness) 
     eleven = [str(n) for n in range(11)]
     code, message = elba.refused("attach_load_balancers", AutoScalingGroupName="g", LoadBalancerNames=eleven)
     assert message == "Trying to update too many Load Balancers/Target Groups at once. The limit is 10"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "least", "most"),
+    [(100, 150, 4, 6), (75, 100, 3, 4), (75, 125, 3, 5), (100, 100, 3, 4)],
+)
+def test_failed_target_checks_are_answered_within_the_maintenance_policy(
+    elba: Harness, low: int, high: int, least: int, most: int
+) -> None:
+    """Two of four fail at once. Above 100 % others come first, unless the minimum lets some go right away."""
+    arn = elba.target_group(delay=0)
+    policy = {"MinHealthyPercentage": low, "MaxHealthyPercentage": high}
+    elba.create(
+        minimum=4,
+        maximum=4,
+        TargetGroupARNs=[arn],
+        HealthCheckType="ELB",
+        HealthCheckGracePeriod=0,
+        InstanceMaintenancePolicy=policy,
+    )
+    elba.advance(60)
+    sick = {m.id for m in elba.in_service()[:2]}
+    for id_ in sick:
+        elba.set_health(id_, healthy=False)
+    serving, staying = 9, 0
+    for _ in range(120):
+        elba.advance(1)
+        serving = min(serving, len(elba.in_service()))
+        staying = max(staying, len([m for m in elba.members() if not m.termination]))
+    assert not sick & {m.id for m in elba.members()}
+    assert len(elba.in_service()) == 4
+    assert (serving, staying) == (least, most)
+    assert elba.is_still()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from elba.autoscaling.group_metrics import pool_target
 from elba.autoscaling.resources import Group, WarmPool
 from elba.ec2 import commands as ec2
 from elba.ec2.resources import Instance
+from elba.sns.resources import Announcement
+from elba.sqs.resources import Queue
 
 from .harness import ACCOUNT, REGION, Harness
 
@@ -157,3 +160,87 @@ def test_a_member_for_which_there_is_no_capacity_is_not_started_without_a_pause(
     elba.advance(60)
     assert warm_states(elba) == ["Warmed:Running"]
     assert ec2_state(elba, waiting.id) == "running"
+
+
+@pytest.mark.parametrize("source", ["template", "configuration", "mixed"])
+def test_no_warm_pool_for_spot_or_several_types(elba: Harness, source: str) -> None:
+    if source == "template":
+        elba.template(instance_market_options={"market_type": "spot"})
+        elba.create(minimum=0)
+    elif source == "configuration":
+        elba.asg.create_launch_configuration(
+            LaunchConfigurationName="lc", ImageId=elba.images()[0], InstanceType="t3.micro", SpotPrice="0.01"
+        )
+        elba.create(minimum=0, LaunchConfigurationName="lc")
+    else:
+        elba.template()
+        template = {"LaunchTemplateSpecification": {"LaunchTemplateName": "web", "Version": "1"}}
+        elba.create(minimum=0, MixedInstancesPolicy={"LaunchTemplate": template})
+    assert elba.refused("put_warm_pool", AutoScalingGroupName="g")[0] == "ValidationError"
+
+
+def test_a_group_with_a_warm_pool_keeps_to_one_type(elba: Harness) -> None:
+    elba.create(minimum=0)
+    elba.asg.put_warm_pool(AutoScalingGroupName="g")
+    template = {"LaunchTemplateSpecification": {"LaunchTemplateName": "web", "Version": "1"}}
+    policy = {"LaunchTemplate": template}
+    refused = elba.refused("update_auto_scaling_group", AutoScalingGroupName="g", MixedInstancesPolicy=policy)
+    assert refused[0] == "ValidationError"
+
+
+def test_hook_messages_tell_each_leg(elba: Harness) -> None:
+    """Into the pool, out of it, back into it, and from it away."""
+    queue = Queue(account=ACCOUNT, region=REGION, id="q")
+    elba.write(lambda tx: tx.put(queue))
+    elba.create(minimum=0, maximum=1)
+    for way in ("LAUNCHING", "TERMINATING"):
+        elba.asg.put_lifecycle_hook(
+            AutoScalingGroupName="g",
+            LifecycleHookName=way.lower(),
+            LifecycleTransition=f"autoscaling:EC2_INSTANCE_{way}",
+            HeartbeatTimeout=30,
+            DefaultResult="CONTINUE",
+            NotificationTargetARN=f"arn:aws:sqs:{REGION}:{ACCOUNT}:q",
+            RoleARN=f"arn:aws:iam::{ACCOUNT}:role/r",
+        )
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", InstanceReusePolicy={"ReuseOnScaleIn": True})
+    elba.advance(100)
+    for desired in (1, 0):
+        elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=desired)
+        elba.advance(100)
+    elba.asg.delete_warm_pool(AutoScalingGroupName="g")
+    elba.advance(100)
+    bodies = [json.loads(a.body) for a in elba.store.view.all(Announcement)]
+    legs = [
+        (b["LifecycleTransition"].rsplit("_", 1)[-1], b["Origin"], b["Destination"])
+        for b in sorted(bodies, key=lambda b: str(b["Time"]))
+        if "Origin" in b
+    ]
+    assert legs == [
+        ("LAUNCHING", "EC2", "WarmPool"),
+        ("LAUNCHING", "WarmPool", "AutoScalingGroup"),
+        ("TERMINATING", "AutoScalingGroup", "WarmPool"),
+        ("LAUNCHING", "AutoScalingGroup", "WarmPool"),
+        ("TERMINATING", "WarmPool", "EC2"),
+    ]
+
+
+def test_one_that_stops_while_its_hook_waits_is_given_up(elba: Harness) -> None:
+    """It came from the pool, and was taken for one that was still to be started: its hook was never looked at again."""
+    elba.create(minimum=0, maximum=2, DesiredCapacity=0)
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", MaxGroupPreparedCapacity=1)
+    elba.advance(60)
+    elba.asg.put_lifecycle_hook(
+        AutoScalingGroupName="g",
+        LifecycleHookName="h",
+        LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
+        DefaultResult="CONTINUE",
+        HeartbeatTimeout=60,
+    )
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=1)
+    elba.advance(20)
+    (waiting,) = elba.members("Pending:Wait")
+    elba.write(lambda tx: ec2.stop(tx, elba.call(), [waiting.id], honour_protection=False))
+    elba.advance(200)
+    (serving,) = elba.in_service()
+    assert serving.id != waiting.id

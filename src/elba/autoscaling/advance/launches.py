@@ -81,6 +81,8 @@ def _cause(turn: Turn, kind: str, have: int, target: int) -> str:
     if kind == "surge":
         sentence = group.surge_cause if group.surge else turn.surge_sentence
         return sentences.at(turn.now, sentence or sentences.grown(have, target))
+    if turn.growth_sentence and not group.causes:
+        return sentences.at(turn.now, turn.growth_sentence)
     if turn.refreshing and not group.causes:
         return sentences.at(turn.now, sentences.REFRESH_IN)
     first = have if turn.grown_from is None else turn.grown_from

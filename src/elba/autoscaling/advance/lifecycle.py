@@ -15,7 +15,7 @@ from elba.autoscaling.commands.groups import forget_actions
 from elba.autoscaling.commands.hooks import LAUNCHING, TERMINATING, global_timeout
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.lookup import LEAVING
-from elba.autoscaling.resources import LifecycleAction, LifecycleHook, Member
+from elba.autoscaling.resources import LifecycleAction, LifecycleHook, Member, WarmPool
 from elba.ec2 import commands as ec2
 from elba.errors import ApiError
 
@@ -57,7 +57,9 @@ def backoff_seconds(failures: int) -> float:
 
 def _move_pending(turn: Turn, member: Member) -> None:
     state = turn.state_of(member)
-    if state in DEAD or (state in ("stopping", "stopped") and not member.from_warm_pool):
+    # One from the warm pool may have to be started yet, but not once its hooks run.
+    starts = member.from_warm_pool and not member.hooks_started
+    if state in DEAD or (state in ("stopping", "stopped") and not starts):
         _fail_launch(turn, member)
     elif state != "running":
         if turn.now >= member.state_since + LAUNCH_TIMEOUT_SECONDS:
@@ -98,7 +100,9 @@ def start_hooks(turn: Turn, member: Member, transition: str, waiting_state: str)
             default_result=hook.default_result,
         )
         turn.tx.put(action)
-        announcements.action_begins(turn.tx, hook, action, member, has_pool=turn.pool() is not None)
+        pool = turn.pool()
+        reused = is_reused(pool, member)
+        announcements.action_begins(turn.tx, hook, action, member, has_pool=pool is not None, reused=reused)
     activities.move(turn.tx, turn.group, member.activity_id, "MidLifecycleAction")
     turn.tx.put(
         msgspec.structs.replace(member, lifecycle_state=waiting_state, state_since=turn.now, hooks_started=True)
@@ -252,15 +256,7 @@ def _parts(member: Member) -> tuple[str, str]:
 
 def _leave(turn: Turn, member: Member) -> None:
     """Drained and past its hooks: terminated, or back into a warm pool that takes scaled-in instances."""
-    pool = turn.pool()
-    reused = (
-        pool is not None
-        and pool.reuse_on_scale_in
-        and not pool.pending_delete
-        and member.termination == "scale-in"
-        and turn.state_of(member) == "running"
-    )
-    if not reused:
+    if not (is_reused(turn.pool(), member) and turn.state_of(member) == "running"):
         _proceed(turn, member)
         return
     forget_actions(turn.tx, member)
@@ -273,8 +269,14 @@ def _leave(turn: Turn, member: Member) -> None:
             in_service_at=0.0,
             hooks_started=False,
             replacement=False,
+            from_group=True,
         )
     )
+
+
+def is_reused(pool: WarmPool | None, member: Member) -> bool:
+    """Whether the member goes into the warm pool when it leaves the group."""
+    return pool is not None and pool.reuse_on_scale_in and not pool.pending_delete and member.termination == "scale-in"
 
 
 def _retains(turn: Turn) -> bool:

@@ -5,21 +5,30 @@ from __future__ import annotations
 from collections import Counter
 
 from elba.autoscaling import mixed, placement, sentences
+from elba.autoscaling.advance.replacing import bounds
+from elba.autoscaling.advance.shrinking import pick_one
 from elba.autoscaling.advance.turn import Turn
+from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.lookup import counted, healthy_zones, shifted_away_from, suspended, units
 
 PAUSE_SECONDS = 300.0
 """After a rebalancing that could not launch."""
 
+OUT = sentences.TAKEN_OUT + "a rebalancing of the group's Availability Zones."
+
 
 def rebalance(turn: Turn) -> None:
-    """Begin, go on with or end a rebalancing."""
+    """Begin, go on with or end a rebalancing.
+
+    With Terminate suspended it launches only, until the group is a tenth above its maximum.
+    """
     group = turn.group
     if group.surge:
         _go_on(turn)
         return
-    if any(suspended(group, p) for p in ("AZRebalance", "Launch", "Terminate")):
+    if any(suspended(group, p) for p in ("AZRebalance", "Launch")):
         return
+    grows_only = suspended(group, "Terminate")
     blocked_until = max(group.surge_blocked_until, group.launch_not_before)
     if blocked_until > turn.now:
         turn.look_again_at(blocked_until)
@@ -32,7 +41,7 @@ def rebalance(turn: Turn) -> None:
         all(m.lifecycle_state == "InService" and m.health_status == "Healthy" for m in active)
         and not any(m.activity_id for m in members)
         # With weights a group may rest a little above desired capacity.
-        and (over == 0 or (over > 0 and heaviest > 1))
+        and (over == 0 or (over > 0 and (heaviest > 1 or grows_only)))
         and not turn.surge
     )
     if not steady or not active:
@@ -53,18 +62,37 @@ def rebalance(turn: Turn) -> None:
         held,
         stranded,
         movable,
-        group.desired_capacity,
+        group.desired_capacity + (over if grows_only else 0),
         group.max_size,
         heaviest,
     )
     if plan is None or group.zone_failures.get(plan.low, 0.0) > turn.now:
         return
+    extra = plan.extra
+    why = sentences.rebalanced(plan.units, plan.low)
+    if (policy := group.instance_maintenance_policy) is not None:
+        limits = bounds(group.desired_capacity, policy["min_healthy_percentage"], policy["max_healthy_percentage"])
+        if limits.ceiling == group.desired_capacity:
+            if not grows_only:
+                _terminate_first(turn, min(extra, max(1, group.desired_capacity - limits.floor)), why)
+            return
+        extra = min(extra, limits.ceiling - group.desired_capacity)
     turn.change(
-        surge=over + plan.extra,
-        surge_cause=sentences.rebalanced(plan.units, plan.low),
+        surge=over + extra,
+        surge_cause=why,
         launch_failures=0,
         launch_not_before=0.0,
     )
+
+
+def _terminate_first(turn: Turn, most: int, why: str) -> None:
+    """What the group's maintenance policy says: no more than desired capacity, so that the fullest zone gives first."""
+    group = turn.group
+    turn.shrink_reason = "rebalance"
+    while most > 0 and (victim := pick_one(turn, counted(turn.members()))) is not None:
+        begin_termination(turn.tx, turn.call, group, victim, "rebalance", sentences.at(turn.now, OUT))
+        most -= units(victim)
+    turn.growth_sentence = why
 
 
 def _go_on(turn: Turn) -> None:
@@ -79,6 +107,4 @@ def _go_on(turn: Turn) -> None:
     if ready >= group.desired_capacity + group.surge:
         turn.change(surge=0, surge_cause="")
         turn.shrink_reason = "rebalance"
-        turn.shrink_sentence = (
-            "an instance was taken out of service in response to a rebalancing of the group's Availability Zones."
-        )
+        turn.shrink_sentence = OUT

@@ -115,7 +115,7 @@ def matches(turn: Turn, member: Member) -> bool:
 
 
 def _alarming(turn: Turn, current: InstanceRefresh) -> str:
-    """Which of its alarms is in ALARM, in words. A rollback goes on whatever they say: one of them may have begun it."""
+    """Which of its alarms is in ALARM, in words. A rollback looks at none: one of them may have begun it."""
     if current.status == "RollbackInProgress":
         return ""
     for name in (current.preferences.get("alarm_specification") or {}).get("alarms") or []:

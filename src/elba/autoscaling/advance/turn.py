@@ -25,7 +25,10 @@ T = TypeVar("T")
 
 
 class Turn:
-    """`surge`: units above desired capacity wanted at this moment; `shrink_sentence`: why they go, when they do."""
+    """`surge`: units above desired capacity wanted at this moment; `shrink_sentence`: why they go, when they do.
+
+    `growth_sentence`: why capacity is missing, if nobody has changed desired capacity.
+    """
 
     def __init__(self, tx: Transaction, call: Call, name: str) -> None:
         self.tx = tx
@@ -33,6 +36,7 @@ class Turn:
         self.name = name
         self.surge = 0
         self.surge_sentence = ""
+        self.growth_sentence = ""
         self.shrink_sentence = ""
         self.shrink_reason = "scale-in"
         self.refreshing = False

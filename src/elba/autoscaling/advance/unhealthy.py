@@ -70,7 +70,7 @@ def replace(turn: Turn) -> None:
     if not gradual:
         return
     if policy is not None and policy["max_healthy_percentage"] > 100:
-        _launch_first(turn, gradual, policy["max_healthy_percentage"])
+        _within_policy(turn, gradual, policy["min_healthy_percentage"], policy["max_healthy_percentage"])
         return
     if _must_wait(turn):
         return
@@ -140,13 +140,16 @@ def _in_flight(turn: Turn) -> int:
     return group.replacements_due + len(unsettled)
 
 
-def _launch_first(turn: Turn, unhealthy: list[Member], max_percentage: int) -> None:
-    """With a maintenance policy above 100 %: extra instances come into service, then the unhealthy ones go."""
+def _within_policy(turn: Turn, unhealthy: list[Member], min_percentage: int, max_percentage: int) -> None:
+    """With a maintenance policy above 100 %: extra instances come into service, then the unhealthy ones go. As many as
+    the policy's minimum allows go at once.
+    """
     group = turn.group
     warmup = group.default_instance_warmup or 0
     ready = sum(units(m) for m in turn.members() if turn.settled(m, warmup))
     sick = sum(units(m) for m in unhealthy)
-    spare = ready + sick - group.desired_capacity
+    extra = ready + sick - group.desired_capacity
+    spare = ready + sick - -(-group.desired_capacity * min_percentage // 100)
     gone = []
     for member in unhealthy:
         if spare < units(member):
@@ -157,9 +160,11 @@ def _launch_first(turn: Turn, unhealthy: list[Member], max_percentage: int) -> N
         cause = sentences.at(turn.now, sentences.UNHEALTHY[member.health_reason or "EC2"])
         begin_termination(turn.tx, turn.call, group, member, "unhealthy", cause)
         _record(turn, member)
+    if missing := sum(units(m) for m in gone) - max(0, extra):
+        turn.change(replacements_due=turn.group.replacements_due + max(0, missing))
     left = sick - sum(units(m) for m in gone)
     # At least as much as one of them stands for: with weights a single unit above would launch nothing.
     lightest = min((units(m) for m in unhealthy if m not in gone), default=0)
-    extra = max(lightest, group.desired_capacity * (max_percentage - 100) // 100)
-    turn.surge = max(turn.surge, min(extra, left))
+    most = max(lightest, group.desired_capacity * (max_percentage - 100) // 100)
+    turn.surge = max(turn.surge, min(most, left))
     turn.surge_sentence = sentences.REPLACED

@@ -15,6 +15,7 @@ from elba.autoscaling.advance.lifecycle import (
     DEAD,
     LAUNCH_TIMEOUT_SECONDS,
     count_failure,
+    is_reused,
     move_leaving,
     outcome,
     start_hooks,
@@ -26,7 +27,7 @@ from elba.autoscaling.commands.groups import forget_actions
 from elba.autoscaling.commands.hooks import LAUNCHING
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.group_metrics import pool_target
-from elba.autoscaling.lookup import healthy_zones, suspended
+from elba.autoscaling.lookup import LEAVING, healthy_zones, suspended
 from elba.autoscaling.resources import LifecycleAction, Member, WarmPool
 from elba.ec2 import commands as ec2
 from elba.ec2.commands.capacity import has_capacity
@@ -165,10 +166,12 @@ def keep_size(turn: Turn) -> None:
     if turn.capacity() < turn.target():
         # The group itself comes first.
         return
-    for _ in range(min(MOST_PER_TURN, target - len(staying))):
+    coming = [m for m in turn.members() if m.lifecycle_state in LEAVING and is_reused(pool, m)]
+    missing = target - len(staying) - len(coming)
+    for _ in range(min(MOST_PER_TURN, missing)):
         if not _launch(turn):
             return
-    if target - len(staying) > MOST_PER_TURN:
+    if missing > MOST_PER_TURN:
         again = turn.now + NEXT_TURN_SECONDS
         turn.change(launch_not_before=again)
         turn.look_again_at(again)

@@ -27,6 +27,7 @@ _INSTANCE_METRICS = {
     "ASGAverageNetworkOut": "NetworkOut",
 }
 PREDEFINED = (*_INSTANCE_METRICS, "ALBRequestCountPerTarget")
+PERIODS = (10, 30, 60)
 STATISTICS = ("Average", "Minimum", "Maximum", "SampleCount", "Sum")
 
 
@@ -94,6 +95,7 @@ def _check_customized(specification: Mapping[str, Any]) -> None:
         for query in queries:
             if not query["id"][:1].islower():
                 raise faults.validation(f"Metric id {query['id']} must start with a lower-case letter.")
+            _check_period((query.get("metric_stat") or query).get("period"))
         returned = [q for q in queries if q.get("return_data") is not False]
         if len(returned) != 1:
             raise faults.validation("Exactly one element of the metrics list must return data.")
@@ -103,6 +105,13 @@ def _check_customized(specification: Mapping[str, Any]) -> None:
         raise faults.constraint(
             specification["statistic"], "statistic", f"satisfy enum value set: [{', '.join(STATISTICS)}]"
         )
+    else:
+        _check_period(specification.get("period"))
+
+
+def _check_period(period: int | None) -> None:
+    if period is not None and period not in PERIODS:
+        raise faults.validation(f"Period must be one of {', '.join(map(str, PERIODS))} seconds, not {period}.")
 
 
 def metric_fields(group: Group, configuration: Mapping[str, Any]) -> dict[str, Any]:

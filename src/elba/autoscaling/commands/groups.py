@@ -90,6 +90,10 @@ def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
         raise faults.validation("AutoScalingGroup name not found - null")  # here alone AWS does not say which
     group = _require_living(tx, call, request)
     fields = settings.launch_fields(tx, call, request, required=False)
+    if fields.get("mixed_instances_policy") and tx.get(WarmPool, call.account, call.region, group.id) is not None:
+        raise faults.validation(
+            "You can't use a mixed instances policy with an Auto Scaling group that has a warm pool."
+        )
     fields |= settings.plain_fields(request)
     fields |= settings.zone_fields(tx, call, request, group)
     group = msgspec.structs.replace(group, **fields)

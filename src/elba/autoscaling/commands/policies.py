@@ -76,6 +76,7 @@ def put_scaling_policy(tx: Transaction, call: Call, request: Request) -> Answer:
     )
     if old is not None:
         alarms.delete_alarms(tx, call, old)
+        _forget_forecast(tx, old, fields.get("predictive_scaling_configuration"))
     if type_ == "TargetTrackingScaling":
         policy = msgspec.structs.replace(policy, alarm_names=alarms.put_alarms(tx, call, group, policy))
     tx.put(policy)
@@ -83,6 +84,15 @@ def put_scaling_policy(tx: Transaction, call: Call, request: Request) -> Answer:
         "policy_arn": policy.id,
         "alarms": [{"alarm_name": n, "alarm_arn": call.arn("cloudwatch", f"alarm:{n}")} for n in policy.alarm_names],
     }
+
+
+def _forget_forecast(tx: Transaction, old: Policy, configuration: Mapping[str, Any] | None) -> None:
+    """A forecast of other metrics, or for another target value, says nothing any more."""
+    before = (old.predictive_scaling_configuration or {}).get("metric_specifications")
+    if before != (configuration or {}).get("metric_specifications"):
+        forecast = tx.get(Forecast, old.account, old.region, old.id)
+        if forecast is not None:
+            tx.delete(forecast)
 
 
 def _metric(configuration: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -163,10 +163,12 @@ def run_due(tx: Transaction, call: Call, group: Group) -> None:
             _run(tx, call, action)
         if due:
             upcoming = next_run(action.recurrence, action.time_zone, None, action.end_time, call.now)
-            if upcoming is None:
+            # A recurring action that will not run again is there until its end.
+            ends_later = bool(action.recurrence) and action.end_time is not None and action.end_time > call.now
+            if upcoming is None and not ends_later:
                 tx.delete(action)
             else:
-                tx.put(msgspec.structs.replace(action, next_time=upcoming))
+                tx.put(msgspec.structs.replace(action, next_time=upcoming or 0.0))
         elif action.end_time is not None and action.end_time <= call.now:
             tx.delete(action)
 

@@ -6,11 +6,12 @@ import msgspec
 
 from elba.autoscaling import faults
 from elba.autoscaling.commands.traffic import refuse_during_refresh
+from elba.autoscaling.launch_source import resolve
 from elba.autoscaling.lookup import is_warm, members_of, require_group
-from elba.autoscaling.resources import WarmPool
+from elba.autoscaling.resources import Group, LaunchConfiguration, WarmPool
 from elba.call import Answer, Call, Request
 from elba.errors import ApiError
-from elba.store.interface import Transaction
+from elba.store.interface import Transaction, View
 
 STATES = ("Stopped", "Running", "Hibernated")
 
@@ -21,6 +22,8 @@ def put_warm_pool(tx: Transaction, call: Call, request: Request) -> Answer:
     refuse_during_refresh(tx, group)
     if group.mixed_instances_policy is not None:
         raise faults.validation("You can't add a warm pool to an Auto Scaling group that has a mixed instances policy.")
+    if asks_for_spot(tx, call, group):
+        raise faults.validation("You can't add a warm pool to an Auto Scaling group that requests Spot Instances.")
     state = request.get("pool_state") or "Stopped"
     if state not in STATES:
         raise faults.validation(f"Invalid pool state: {state}. Valid values are {', '.join(STATES)}.")
@@ -45,6 +48,15 @@ def put_warm_pool(tx: Transaction, call: Call, request: Request) -> Answer:
         )
     )
     return {}
+
+
+def asks_for_spot(view: View, call: Call, group: Group) -> bool:
+    """Whether the group's launch template or configuration asks for Spot Instances. Raises: ApiError."""
+    if group.launch_template is not None:
+        _, _, data = resolve(view, call, group.launch_template)
+        return (data.get("instance_market_options") or {}).get("market_type") == "spot"
+    configuration = view.get(LaunchConfiguration, group.account, group.region, group.launch_configuration_name)
+    return configuration is not None and bool(configuration.data.get("spot_price"))
 
 
 def delete_warm_pool(tx: Transaction, call: Call, request: Request) -> Answer:

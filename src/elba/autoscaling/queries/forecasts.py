@@ -9,6 +9,7 @@ from elba.call import Answer, Call, Request
 from elba.store.interface import View
 
 LONGEST_SECONDS = 30 * 86400
+OLDEST_SECONDS = 366 * 86400
 
 
 def get_predictive_scaling_forecast(view: View, call: Call, request: Request) -> Answer:
@@ -20,6 +21,8 @@ def get_predictive_scaling_forecast(view: View, call: Call, request: Request) ->
     start, end = request["start_time"], request["end_time"]
     if not start < end <= start + LONGEST_SECONDS:
         raise faults.validation("EndTime must be after StartTime and at most 30 days later.")
+    if start < call.now - OLDEST_SECONDS:
+        raise faults.validation("StartTime must be at most one year before the current time.")
     forecast = view.get(Forecast, call.account, call.region, policy.id)
     if forecast is None:
         raise faults.validation("There is no forecast yet: at least 24 hours of metric data are needed.")
