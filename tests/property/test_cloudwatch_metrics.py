@@ -19,7 +19,7 @@ from elba.cloudwatch.composite import RuleError, parse_rule
 from elba.cloudwatch.distribution import RELATIVE_ERROR, Distribution, of_values
 from elba.cloudwatch.expressions.evaluator import evaluate
 from elba.cloudwatch.expressions.functions import FUNCTIONS
-from elba.cloudwatch.expressions.parser import ExpressionError, parse
+from elba.cloudwatch.expressions.parser import ExpressionError, Node, parse
 from elba.cloudwatch.expressions.values import TimeSeries
 from elba.cloudwatch.insights import parse_insights
 from elba.cloudwatch.journal import Frame, Journal
@@ -232,7 +232,7 @@ class Environment:
     def search(self, query: str, statistic: str, period: int) -> list[TimeSeries]:
         return self.metrics("")
 
-    def band(self, series: TimeSeries, deviations: float, name: str) -> tuple[TimeSeries, TimeSeries]:
+    def band(self, series: TimeSeries, deviations: float, node: Node) -> tuple[TimeSeries, TimeSeries]:
         return series, series
 
 

@@ -119,12 +119,19 @@ def decide(row: Sequence[bool | None], periods: int, to_alarm: int, missing: str
     return ALARM if oldest_breaching >= to_alarm else None
 
 
-def evaluate(alarm: Alarm, points: Sequence[Point | None], now: float, end: float | None = None) -> Verdict | None:
+def evaluate(
+    alarm: Alarm, points: Sequence[Point | None] | None, now: float, end: float | None = None
+) -> Verdict | None:
     """The state the alarm should change to, or None if it is in it or keeps its own.
 
     `points` is the evaluation range, oldest first, None where a period has no data; its newest period ends at `end`
-    (None: that is not known, and periods without data have no time in the reason's data).
+    (None: that is not known, and periods without data have no time in the reason's data). None instead of points means
+    that there is nothing to compare them with: the band is untrained.
     """
+    if points is None:
+        if alarm.state_value == INSUFFICIENT_DATA:
+            return None
+        return Verdict(INSUFFICIENT_DATA, reason(alarm, [], INSUFFICIENT_DATA), reason_data(alarm, [], now, end))
     state = state_of(alarm, points)
     if state is None or state == alarm.state_value:
         return None

@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from elba.cloudwatch.expressions.meaning import Meaning, meaning
+from elba.cloudwatch.expressions.parser import Name
 from elba.cloudwatch.expressions.values import TimeSeries, Window
 from elba.cloudwatch.resources import AnomalyDetector
 from elba.cloudwatch.series import SeriesEngine
@@ -95,8 +97,7 @@ class Bands:
     def band(
         self,
         owner: Owner,
-        subject: object,
-        stat: Mapping[str, Any] | None,
+        subject: Meaning,
         history: Callable[[Window], TimeSeries],
         series: TimeSeries,
         period: int,
@@ -108,7 +109,7 @@ class Bands:
         trained_at, model = self._models.get(key, (-math.inf, None))
         age = now - trained_at
         if age >= RETRAIN_SECONDS or age < 0 or (model is None and age >= 60):
-            detector = None if stat is None else self._detector(owner, stat)
+            detector = self._detector(owner, subject)
             end = now - now % period
             past = history(Window(end - TRAINING_SECONDS, end))
             model = train(
@@ -132,12 +133,21 @@ class Bands:
         """Train anew when next asked: a detector was put or deleted."""
         self._models.clear()
 
-    def _detector(self, owner: Owner, stat: Mapping[str, Any]) -> AnomalyDetector | None:
-        metric = stat["metric"]
-        key = detector_key(
-            metric.get("namespace") or "", metric.get("metric_name") or "", metric.get("dimensions"), stat["stat"]
-        )
-        return self._view.get(AnomalyDetector, *owner, key)
+    def _detector(self, owner: Owner, subject: Meaning) -> AnomalyDetector | None:
+        return next((d for d in self._view.all(AnomalyDetector, *owner) if _watched(d) == subject), None)
+
+
+def _watched(detector: AnomalyDetector) -> Meaning:
+    """What the detector was put for, as `Bands.band` is told its subject."""
+    if not detector.queries:
+        metric = {
+            "namespace": detector.namespace,
+            "metric_name": detector.metric_name,
+            "dimensions": detector.dimensions,
+        }
+        return meaning([{"id": "m", "metric_stat": {"metric": metric, "stat": detector.stat}}], Name("m"))
+    returned = next(q["id"] for q in detector.queries if q.get("return_data") is not False)
+    return meaning(detector.queries, Name(returned))
 
 
 def detector_key(namespace: str, metric_name: str, dimensions: Sequence[Mapping[str, Any]] | None, stat: str) -> str:

@@ -137,7 +137,7 @@ class AlarmEvaluator:
     def _judge(self, alarm: Alarm, end: float, repeat: bool, pending: set[tuple[str, str]]) -> _Outcome | None:
         now = self._parts.clock.now()
         newest = window_end(alarm, end)
-        points: Sequence[Point | None] = ()
+        points: Sequence[Point | None] | None = ()
         if grouped_query(alarm) is not None:
             verdict = evaluate_contributors(alarm, self._watch.contributors(alarm, end), now, newest)
         else:
@@ -156,7 +156,7 @@ class AlarmEvaluator:
         )
         if not again or is_muted(self._parts.store.view, alarm.account, alarm.region, alarm.id, now):
             return None
-        fresh = reason_data(alarm, points, now, newest) if any(p is not None for p in points) else None
+        fresh = reason_data(alarm, points or (), now, newest) if any(p is not None for p in points or ()) else None
         return _Outcome(alarm, None, again, fresh)
 
     def _apply(self, tx: Transaction, outcomes: Sequence[_Outcome]) -> None:

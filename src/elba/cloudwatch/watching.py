@@ -37,8 +37,10 @@ class Watch:
         self._bands = bands
         self._known: dict[Key, tuple[Alarm, Identity, Statistic]] = {}
 
-    def points(self, alarm: Alarm, end: float) -> list[Point | None]:
+    def points(self, alarm: Alarm, end: float) -> list[Point | None] | None:
         """The evaluation range up to `end` (a minute, or ten seconds, that has passed), oldest first.
+
+        None if there are data but the anomaly band to compare them with is not trained.
 
         Periods slide: they are counted back from `end`, except for an alarm with a wall-clock window.
         """
@@ -76,7 +78,7 @@ class Watch:
             kept = {alarm.key for alarm in alarms}
             self._known = {key: known for key, known in self._known.items() if key in kept}
 
-    def _of_queries(self, alarm: Alarm, window: Window, period: int) -> list[Point | None]:
+    def _of_queries(self, alarm: Alarm, window: Window, period: int) -> list[Point | None] | None:
         queries = QuerySet(self._engine, alarm.account, alarm.region, alarm.metrics, window, window.end, self._bands)
         watched = next(q for q in alarm.metrics if _returns(q) and q["id"] != alarm.threshold_metric_id)
         try:
@@ -87,6 +89,8 @@ class Watch:
         except ExpressionError:
             # Nothing to compare is no data; the state reason then says so.
             return []
+        if upper is not None and series.values and not upper.values:
+            return None
         points: list[Point | None] = []
         for time in window.grid(period):
             value = series.values.get(time)

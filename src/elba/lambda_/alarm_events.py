@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,24 +51,43 @@ def _configuration(alarm: Alarm | CompositeAlarm) -> dict[str, Any]:
         if alarm.actions_suppressor:
             described["actionsSuppressor"] = alarm.actions_suppressor
         return {**described, "alarmRule": alarm.alarm_rule}
-    if alarm.metrics:
-        return {**described, "metrics": alarm.metrics}
-    return {
-        **described,
-        "metrics": [
-            {
-                "id": "m1",
-                "metricStat": {
-                    "metric": {
-                        "namespace": alarm.namespace,
-                        "name": alarm.metric_name,
-                        "dimensions": {d["name"]: d["value"] for d in alarm.dimensions},
-                    },
-                    "period": alarm.period,
-                    "stat": alarm.statistic or alarm.extended_statistic,
-                    **({"unit": alarm.unit} if alarm.unit else {}),
+    queries: Sequence[Mapping[str, Any]] = alarm.metrics or [
+        {
+            "id": "m1",
+            "metric_stat": {
+                "metric": {
+                    "namespace": alarm.namespace,
+                    "metric_name": alarm.metric_name,
+                    "dimensions": alarm.dimensions,
                 },
-                "returnData": True,
-            }
-        ],
-    }
+                "period": alarm.period,
+                "stat": alarm.statistic or alarm.extended_statistic,
+                "unit": alarm.unit,
+            },
+        }
+    ]
+    return {**described, "metrics": [_query(query) for query in queries]}
+
+
+def _query(query: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": query["id"]}
+    for name in ("expression", "label"):
+        if query.get(name):
+            shown[name] = query[name]
+    if (stat := query.get("metric_stat")) is not None:
+        metric = stat["metric"]
+        shown["metricStat"] = {
+            "metric": {
+                "namespace": metric.get("namespace"),
+                "name": metric.get("metric_name"),
+                "dimensions": {d["name"]: d["value"] for d in metric.get("dimensions") or ()},
+            },
+            "period": stat["period"],
+            "stat": stat["stat"],
+            **({"unit": stat["unit"]} if stat.get("unit") else {}),
+        }
+    elif query.get("period"):
+        shown["period"] = query["period"]
+    returns = query.get("return_data")
+    shown["returnData"] = True if returns is None else returns
+    return shown

@@ -230,16 +230,17 @@ def publish_alarm(tx: Transaction, call: Call, action_id: str) -> None:
         tx.delete(action)
         return
     error: str | None = None
+    message = alarm_messages.message(action, alarm)
     request = {
         "topic_arn": action.action_arn,
         "subject": printable(alarm_messages.subject(action)),
-        "message": alarm_messages.message(action, alarm),
+        "message": message,
     }
     try:
         commands.publish(tx, call, request)
     except ApiError as refused:
         error = refused.message
-    cloudwatch.record_action(tx, call, action, error)
+    cloudwatch.record_action(tx, call, action, error, message=message)
 
 
 def printable(text: str) -> str:

@@ -51,8 +51,9 @@ def widget(**changes: Any) -> str:
         (widget(height=0), "/widgets/0/height"),
         (widget(properties=None), "/widgets/0/properties"),
         (widget(properties={"metrics": [[]]}), "/widgets/0/properties/metrics/0"),
-        (widget(properties={}), "/widgets/0/properties/metrics"),
-        (widget(type="text", properties={}), "/widgets/0/properties/markdown"),
+        (widget(properties={}), "/widgets/0/properties"),
+        (widget(type="text", properties={}), "/widgets/0/properties"),
+        (widget(type=[]), "/widgets/0/type"),
         (json.dumps({"widgets": [{"type": "text", "properties": {"markdown": ""}}] * 501}), "/widgets"),
     ],
 )
@@ -62,6 +63,58 @@ def test_dashboard_refused(bench: Bench, body: str, path: str) -> None:
     assert caught.value.code == "InvalidParameterInput"
     assert path in [m["data_path"] for m in caught.value.fields["dashboard_validation_messages"]]
     assert bench.run(api.list_dashboards)["dashboard_entries"] == []
+
+
+@pytest.mark.parametrize(
+    ("properties", "messages"),
+    [
+        (
+            {"view": "timeSeries"},
+            [
+                ("", "Should have required property 'metrics'"),
+                ("", "The metric widget should have specified a region and a data source or an alarm annotation"),
+                ("", "Should have required property 'annotations'"),
+            ],
+        ),
+        (
+            {"metrics": ["AWS/Lambda", []]},
+            [
+                ("/metrics/0", "Should be array"),
+                (
+                    "/metrics/0",
+                    'Field "metrics" has to be an array of array of strings, with an optional metricRenderer object '
+                    "as last element",
+                ),
+                ("/metrics/1", "Should NOT have less than 1 items"),
+            ],
+        ),
+        (
+            {"metrics": [["N", "m", "TargetGroup", ""], ["N", "m", {"stat": "Sum"}, "a"]]},
+            [
+                ("/metrics/0/3", 'Invalid metric field type, only "String" type is allowed'),
+                ("/metrics/1/2", 'Invalid metric field type, only "String" type is allowed'),
+            ],
+        ),
+        ({"metrics": [["N", "m", "d"]]}, [("/metrics/0", "Should NOT have more than 2 items")]),
+        ({"metrics": [["N", "m", "d", "v"], [".", "n", ".", "."], ["..."], ["...", "w", {"stat": "Sum"}]]}, []),
+        ({"metrics": [[{"expression": "SUM(METRICS())"}], [{"label": "x"}]]}, [("/metrics/1", "Should NOT have less")]),
+    ],
+)
+def test_messages_of_metric_widgets(bench: Bench, properties: dict[str, Any], messages: list[tuple[str, str]]) -> None:
+    """Texts and paths as recorded from the service."""
+    body = widget(properties={"region": REGION} | properties)
+    if not messages:
+        bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=body)
+        return
+    with pytest.raises(ApiError) as caught:
+        bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=body)
+    found = caught.value.fields["dashboard_validation_messages"]
+    paths = [(m["data_path"].removeprefix("/widgets/0/properties"), m["message"]) for m in found]
+    assert len(paths) == len(messages)
+    assert all(path == p and text.startswith(t) for (path, text), (p, t) in zip(paths, messages, strict=True))
+    head, told = caught.value.message.split("\n", 1)
+    assert head == f"The dashboard body is invalid, there are {len(messages)} validation errors:"
+    assert [m["message"] for m in json.loads(told)] == [m["message"] for m in found]
 
 
 def test_dashboard_warning_is_told_and_it_is_kept(bench: Bench) -> None:

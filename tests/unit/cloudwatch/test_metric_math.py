@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from elba.cloudwatch.expressions.evaluator import evaluate
-from elba.cloudwatch.expressions.parser import ExpressionError, parse
+from elba.cloudwatch.expressions.parser import ExpressionError, Node, parse
 from elba.cloudwatch.expressions.values import TimeSeries, Value
 
 START = 1_767_225_600
@@ -38,7 +38,7 @@ class Fixed:
     def search(self, query: str, statistic: str, period: int) -> list[TimeSeries]:
         return [series([1.0, 2.0], f"{query}/{statistic}/{period}")]
 
-    def band(self, of: TimeSeries, deviations: float, name: str) -> tuple[TimeSeries, TimeSeries]:
+    def band(self, of: TimeSeries, deviations: float, node: Node) -> tuple[TimeSeries, TimeSeries]:
         up = {t: v + deviations for t, v in of.values.items()}
         return of.with_values(up), of.with_values({t: v - deviations for t, v in of.values.items()})
 

@@ -12,6 +12,7 @@ from elba.call import Answer, Call, Request
 from elba.cloudwatch.commands.tags import GLOBAL
 from elba.cloudwatch.limits import invalid, require_tags
 from elba.cloudwatch.resources import Dashboard
+from elba.cloudwatch.widgets import Message, message, resolve_rows
 from elba.errors import ApiError
 from elba.store.interface import Transaction
 
@@ -21,53 +22,51 @@ METRICS_MOST = 2500
 DELETED_MOST = 100
 COLUMNS = 24
 HEIGHT_MOST = 1000
-WIDGET_TYPES = frozenset(("metric", "text", "log", "alarm", "explorer", "number", "custom", "html", "trace", "map"))
+MESSAGES_MOST = 100
+"""How many validation errors the text of the error lists."""
+WIDGET_TYPES = frozenset(
+    ("metric", "text", "log", "alarm", "explorer", "number", "custom", "html", "trace", "map", "chart")
+)
 VIEWS = frozenset(("timeSeries", "singleValue", "gauge", "bar", "pie", "table"))
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
-
-Message = dict[str, str]
-
-
-def _message(path: str, text: str) -> Message:
-    return {"data_path": path, "message": text}
 
 
 def check_body(body: str) -> tuple[list[Message], list[Message]]:
     """(errors, warnings) of a dashboard's body: errors refuse it, warnings are told."""
     if len(body.encode()) > BODY_MOST_BYTES:
-        return [_message("/", f"The dashboard body is larger than {BODY_MOST_BYTES} bytes")], []
+        return [message("/", f"The dashboard body is larger than {BODY_MOST_BYTES} bytes")], []
     try:
         document: Any = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
-        return [_message("/", f"The dashboard body is not valid JSON: {error}")], []
+        return [message("/", f"The dashboard body is not valid JSON: {error}")], []
     widgets = document.get("widgets") if isinstance(document, dict) else None
     if not isinstance(widgets, list):
-        return [_message("/widgets", "The dashboard body has no array of widgets")], []
+        return [message("/widgets", "The dashboard body has no array of widgets")], []
     if len(widgets) > WIDGETS_MOST:
-        return [_message("/widgets", f"A dashboard can have at most {WIDGETS_MOST} widgets")], []
+        return [message("/widgets", f"A dashboard can have at most {WIDGETS_MOST} widgets")], []
     errors: list[Message] = []
     warnings: list[Message] = []
     metrics = 0
     for i, widget in enumerate(widgets):
         path = f"/widgets/{i}"
         if not isinstance(widget, dict):
-            errors.append(_message(path, "A widget must be an object"))
+            errors.append(message(path, "A widget must be an object"))
             continue
         _check_widget(path, widget, errors, warnings)
         properties = widget.get("properties")
         rows = properties.get("metrics") if isinstance(properties, dict) else None
         metrics += len(rows) if isinstance(rows, list) else 0
     if metrics > METRICS_MOST:
-        errors.append(_message("/widgets", f"A dashboard can have at most {METRICS_MOST} metrics"))
+        errors.append(message("/widgets", f"A dashboard can have at most {METRICS_MOST} metrics"))
     return errors, warnings
 
 
 def _check_widget(path: str, widget: Mapping[str, Any], errors: list[Message], warnings: list[Message]) -> None:
     type_ = widget.get("type")
     if type_ is None:
-        errors.append(_message(f"{path}/type", "A widget must have a type"))
-    elif type_ not in WIDGET_TYPES:
-        errors.append(_message(f"{path}/type", f"The widget type {type_} is not known"))
+        errors.append(message(path, "Should have required property 'type'"))
+    elif not isinstance(type_, str) or type_ not in WIDGET_TYPES:
+        errors.append(message(f"{path}/type", f"The widget type {type_} is not known"))
     for member, least, most in (
         ("x", 0, COLUMNS - 1),
         ("y", 0, None),
@@ -79,15 +78,24 @@ def _check_widget(path: str, widget: Mapping[str, Any], errors: list[Message], w
             continue
         if not isinstance(value, int) or value < least or (most is not None and value > most):
             bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
-            errors.append(_message(f"{path}/{member}", f"{member} must be a whole number {bounds}"))
+            errors.append(message(f"{path}/{member}", f"{member} must be a whole number {bounds}"))
     properties = widget.get("properties")
     if not isinstance(properties, dict):
-        errors.append(_message(f"{path}/properties", "A widget must have properties"))
+        if "properties" not in widget:
+            errors.append(message(path, "Should have required property 'properties'"))
+        else:
+            errors.append(message(f"{path}/properties", "Should be object"))
         return
     if type_ == "text" and not isinstance(properties.get("markdown"), str):
-        errors.append(_message(f"{path}/properties/markdown", "A text widget must have markdown"))
-    if type_ == "alarm" and not isinstance(properties.get("alarms"), list):
-        errors.append(_message(f"{path}/properties/alarms", "An alarm widget must have alarms"))
+        errors.append(message(f"{path}/properties", "Should have required property 'markdown'"))
+    if type_ == "alarm":
+        alarms = properties.get("alarms")
+        if alarms is None:
+            errors.append(message(f"{path}/properties", "Should have required property 'alarms'"))
+        elif not isinstance(alarms, list):
+            errors.append(message(f"{path}/properties/alarms", "Should be array"))
+        elif not alarms:
+            errors.append(message(f"{path}/properties/alarms", "Should NOT have less than 1 items"))
     if type_ == "metric":
         _check_metric_widget(f"{path}/properties", properties, errors, warnings)
 
@@ -95,20 +103,19 @@ def _check_widget(path: str, widget: Mapping[str, Any], errors: list[Message], w
 def _check_metric_widget(
     path: str, properties: Mapping[str, Any], errors: list[Message], warnings: list[Message]
 ) -> None:
-    rows = properties.get("metrics")
-    if rows is None:
-        if not isinstance(properties.get("annotations"), dict):
-            errors.append(_message(f"{path}/metrics", "A metric widget must have metrics or annotations"))
-    elif not isinstance(rows, list):
-        errors.append(_message(f"{path}/metrics", "metrics must be an array"))
-    else:
-        for i, row in enumerate(rows):
-            if not isinstance(row, list) or not row:
-                errors.append(_message(f"{path}/metrics/{i}", "A metric must be an array that is not empty"))
+    rows, annotations = properties.get("metrics"), properties.get("annotations")
+    if rows is None and not isinstance(annotations, dict):
+        errors.append(message(path, "Should have required property 'metrics'"))
+        errors.append(
+            message(path, "The metric widget should have specified a region and a data source or an alarm annotation")
+        )
+        errors.append(message(path, "Should have required property 'annotations'"))
+    if rows is not None:
+        errors += resolve_rows(f"{path}/metrics", rows)[1]
     if properties.get("view") not in (None, *VIEWS):
-        errors.append(_message(f"{path}/view", f"The view {properties['view']} is not known"))
+        errors.append(message(f"{path}/view", f"The view {properties['view']} is not known"))
     if "region" not in properties:
-        warnings.append(_message(f"{path}/region", "A metric widget should name its region"))
+        warnings.append(message(f"{path}/region", "A metric widget should name its region"))
 
 
 def require_dashboard_name(name: str | None) -> str:
@@ -130,9 +137,9 @@ def put_dashboard(tx: Transaction, call: Call, request: Request) -> Answer:
     body = request.get("dashboard_body") or ""
     errors, warnings = check_body(body)
     if errors:
-        text = f"The dashboard body is invalid, there are {len(errors)} validation errors: " + "; ".join(
-            f"{e['data_path']}: {e['message']}" for e in errors[:10]
-        )
+        listed = [{"dataPath": e["data_path"], "message": e["message"]} for e in errors[:MESSAGES_MOST]]
+        told = msgspec.json.format(msgspec.json.encode(listed), indent=2).decode()
+        text = f"The dashboard body is invalid, there are {len(errors)} validation errors:\n{told}"
         raise ApiError("InvalidParameterInput", text, 400, fields={"dashboard_validation_messages": errors})
     old = tx.get(Dashboard, call.account, GLOBAL, name)
     tx.put(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from elba.call import Call
+from elba.cloudwatch.alarms import iso
 from elba.cloudwatch.muting import is_muted
 from elba.cloudwatch.resources import Alarm, AlarmAction, AlarmHistoryItem, CompositeAlarm
 from elba.store.interface import Transaction
@@ -73,17 +74,34 @@ def add_configuration_history(
     add_history(tx, call, alarm.id, alarm_type(alarm), "ConfigurationUpdate", f'Alarm "{alarm.id}" {word}', data)
 
 
-def configuration_of(alarm: Alarm | CompositeAlarm) -> dict[str, object]:
-    left_out = ("account", "region", "id", "arn", "tags", "muted_from")
-    return {
-        "alarmName": alarm.id,
-        "alarmArn": alarm.arn,
-        **{
-            _camel(name): _camel_all(value)
-            for name, value in msgspec.structs.asdict(alarm).items()
-            if name not in left_out and value is not None
-        },
+_HISTORY_NAMES = {
+    "arn": "alarmArn",
+    "description": "alarmDescription",
+    "configuration_updated": "alarmConfigurationUpdatedTimestamp",
+    "state_updated": "stateUpdatedTimestamp",
+    "ok_actions": "okactions",
+}
+"""What the service calls these fields in its history; all others as `_camel` does."""
+_NOT_IN_HISTORY = frozenset(
+    {
+        *("account", "region", "id", "tags", "muted_from", "state_reason", "state_reason_data", "state_transitioned"),
+        *("actions_suppressed_by", "actions_suppressed_reason", "suppression_ends", "actions_due"),
+        *("evaluated_on", "previous_state"),
     }
+)
+
+
+def configuration_of(alarm: Alarm | CompositeAlarm) -> dict[str, object]:
+    """The alarm as a history item shows it, under the names and in the forms recorded from the service."""
+    shown: dict[str, object] = {"alarmName": alarm.id}
+    for name, value in msgspec.structs.asdict(alarm).items():
+        if name in _NOT_IN_HISTORY or value is None or (name == "metrics" and not value):
+            continue
+        if name == "dimensions" and isinstance(alarm, Alarm) and alarm.metrics:
+            continue
+        stamp = name in ("configuration_updated", "state_updated")
+        shown[_HISTORY_NAMES.get(name) or _camel(name)] = iso(value) if stamp else _camel_all(value)
+    return shown
 
 
 def _camel_all(value: object) -> object:
@@ -217,8 +235,12 @@ def drop_actions(tx: Transaction, call: Call, names: set[str]) -> None:
             tx.delete(action)
 
 
-def record_action(tx: Transaction, call: Call, action: AlarmAction, error: str | None = None) -> None:
+def record_action(
+    tx: Transaction, call: Call, action: AlarmAction, error: str | None = None, *, message: str | None = None
+) -> None:
     """An action was carried out, or failed for the reason `error`: history item written, action deleted.
+
+    `message` is what was published, if the action is to publish something.
 
     A second record of the same action changes nothing. A repetition that ends as the one before is not written down
     again: a policy invoked each minute would fill the history.
@@ -234,13 +256,12 @@ def record_action(tx: Transaction, call: Call, action: AlarmAction, error: str |
     if action.repeated and summary == _last_outcome(tx, action):
         return
     data: dict[str, object] = {
-        "version": "1.0",
         "actionState": "Succeeded" if error is None else "Failed",
         "stateUpdateTimestamp": int(action.time * 1000),
         "notificationResource": action.action_arn,
+        "publishedMessage": None if message is None else msgspec.json.encode({"default": message}).decode(),
+        "error": error,
     }
-    if error is not None:
-        data["error"] = error
     type_ = "MetricAlarm" if alarm is None else alarm_type(alarm)
     add_history(tx, call, action.alarm_name, type_, "Action", summary, data)
 

@@ -45,8 +45,8 @@ class Environment(Protocol):
     def search(self, query: str, statistic: str, period: int) -> list[TimeSeries]:
         """The metrics that a search finds. Raises: ExpressionError."""
 
-    def band(self, series: TimeSeries, deviations: float, name: str) -> tuple[TimeSeries, TimeSeries]:
-        """The anomaly detection band, upper and lower; `name` is the Id given. Raises: ExpressionError."""
+    def band(self, series: TimeSeries, deviations: float, node: Node) -> tuple[TimeSeries, TimeSeries]:
+        """The anomaly detection band, upper and lower, of what `node` computes. Raises: ExpressionError."""
 
 
 def _truth(function: Callable[[float, float], bool]) -> Callable[[float, float], float]:

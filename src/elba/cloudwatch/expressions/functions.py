@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from elba.cloudwatch.expressions.evaluator import Environment, finite
-from elba.cloudwatch.expressions.parser import ExpressionError, Function, Name
+from elba.cloudwatch.expressions.parser import ExpressionError, Function
 from elba.cloudwatch.expressions.values import (
     TimeSeries,
     Value,
@@ -251,8 +251,7 @@ def _band(environment: Environment, arguments: list[Value], node: Function) -> V
     deviations = require_number(arguments[1], "ANOMALY_DETECTION_BAND") if len(arguments) == 2 else 2.0
     if deviations <= 0:
         raise ExpressionError("ANOMALY_DETECTION_BAND needs a positive number of standard deviations")
-    name = node.arguments[0]
-    return list(environment.band(series, deviations, name.value if isinstance(name, Name) else ""))
+    return list(environment.band(series, deviations, node.arguments[0]))
 
 
 def _unsupported(name: str) -> Implementation:

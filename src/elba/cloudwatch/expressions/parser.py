@@ -213,5 +213,11 @@ def names(node: Node) -> set[str]:
     return {n.value for n in walk(node) if isinstance(n, Name) and n.value[:1].islower()}
 
 
+def metrics_taken(node: Node) -> set[str]:
+    """For each METRICS() the text that the Ids it takes contain, "" for all."""
+    calls = (n.arguments for n in walk(node) if isinstance(n, Function) and n.name == "METRICS")
+    return {first.value if isinstance(first := next(iter(args), None), Text) else "" for args in calls}
+
+
 def functions(node: Node) -> set[str]:
     return {n.name for n in walk(node) if isinstance(n, Function)}

@@ -9,12 +9,13 @@ from typing import Any
 from elba.cloudwatch.anomaly import Bands
 from elba.cloudwatch.buckets import Bucket
 from elba.cloudwatch.expressions.evaluator import evaluate
+from elba.cloudwatch.expressions.meaning import meaning
 from elba.cloudwatch.expressions.parser import (
     ExpressionError,
     Function,
     Node,
     Number,
-    functions,
+    metrics_taken,
     names,
     parse,
     walk,
@@ -117,8 +118,8 @@ class QuerySet:
                 continue
             tree = self.tree(one)
             waiting += [self.find(name) for name in names(tree)]
-            if "METRICS" in functions(tree):
-                waiting += [q for q in self.queries if q.get("metric_stat") is not None]
+            for containing in metrics_taken(tree):
+                waiting += [q for q in self.queries if q.get("metric_stat") is not None and containing in q["id"]]
             periods.update(_search_periods(tree))
         return max(periods, default=DEFAULT_PERIOD)
 
@@ -223,19 +224,15 @@ class _AtPeriod:
             for series, label in zip(result, search_labels(found), strict=True)
         ]
 
-    def band(self, series: TimeSeries, deviations: float, name: str) -> tuple[TimeSeries, TimeSeries]:
+    def band(self, series: TimeSeries, deviations: float, node: Node) -> tuple[TimeSeries, TimeSeries]:
         q = self.queries
 
         def history(window: Window) -> TimeSeries:
-            if not name:
-                return series
             past = QuerySet(q.engine, q.account, q.region, q.queries, window, q.now, q.bands)
-            return require_series(past.value(name, self.period), "ANOMALY_DETECTION_BAND")
+            return require_series(evaluate(node, _AtPeriod(past, self.period)), "ANOMALY_DETECTION_BAND")
 
-        watched = next((query for query in q.queries if query["id"] == name), None)
-        stat = None if watched is None else watched.get("metric_stat")
-        subject: object = stat if stat is not None else [q.queries, name]
-        return q.bands.band((q.account, q.region), subject, stat, history, series, self.period, deviations, q.now)
+        subject = meaning(q.queries, node)
+        return q.bands.band((q.account, q.region), subject, history, series, self.period, deviations, q.now)
 
 
 def search_labels(metrics: Sequence[Metric]) -> list[str]:

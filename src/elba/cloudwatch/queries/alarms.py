@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from elba.call import Answer, Call, Request
@@ -19,6 +19,9 @@ from elba.store.interface import View
 RECORDS_DEFAULT = 50
 RECORDS_MOST = 100
 NAMES_MOST = 100
+PARENT_MEMBERS = ("alarm_name", "alarm_arn")
+CHILD_MEMBERS = (*PARENT_MEMBERS, "state_value", "state_updated_timestamp")
+"""All that is told of an alarm's parents and children. Source: API reference, DescribeAlarms."""
 
 
 def alarm_answer(alarm: Alarm) -> Answer:
@@ -101,11 +104,20 @@ def describe_alarms(view: View, call: Call, request: Request) -> Answer:
     if names:
         most = max(most, len(names))
     taken, token = page(kept, _order, request.get("next_token"), most)
+    shown: Sequence[str] | None = None
+    if request.get("children_of_alarm_name"):
+        shown = CHILD_MEMBERS
+    elif request.get("parents_of_alarm_name"):
+        shown = PARENT_MEMBERS
     return {
-        "metric_alarms": [alarm_answer(a) for a in taken if isinstance(a, Alarm)],
-        "composite_alarms": [composite_answer(a) for a in taken if isinstance(a, CompositeAlarm)],
+        "metric_alarms": [_only(shown, alarm_answer(a)) for a in taken if isinstance(a, Alarm)],
+        "composite_alarms": [_only(shown, composite_answer(a)) for a in taken if isinstance(a, CompositeAlarm)],
         "next_token": token,
     }
+
+
+def _only(members: Sequence[str] | None, answer: Answer) -> Answer:
+    return answer if members is None else {name: answer[name] for name in members}
 
 
 def _order(alarm: AnyAlarm) -> str:
@@ -163,41 +175,44 @@ def _parents(view: View, call: Call, child: str) -> list[AnyAlarm]:
 
 
 def describe_alarms_for_metric(view: View, call: Call, request: Request) -> Answer:
-    """The alarms on exactly this metric, also where it is the only metric of an alarm's Metrics."""
+    """The alarms on exactly this metric; those on expressions that use it are not among them.
+
+    Source: CloudWatch API reference, DescribeAlarmsForMetric.
+    """
     wanted = dimensions({d["name"]: d["value"] for d in request.get("dimensions") or ()})
     found = []
     for alarm in view.all(Alarm, call.account, call.region):
-        if any(
+        watched = _watched(alarm)
+        if watched is None:
+            continue
+        metric, statistic, period, unit = watched
+        if (
             metric == (request["namespace"], request["metric_name"], wanted)
             and request.get("statistic") in (None, statistic)
             and request.get("extended_statistic") in (None, statistic)
             and request.get("period") in (None, period)
             and request.get("unit") in (None, unit)
-            for metric, statistic, period, unit in _watched(alarm)
         ):
             found.append(alarm)
     return {"metric_alarms": [alarm_answer(alarm) for alarm in found]}
 
 
-def _watched(alarm: Alarm) -> Iterable[tuple[object, str | None, int | None, str | None]]:
+_Watched = tuple[object, str | None, int | None, str | None]
+
+
+def _watched(alarm: Alarm) -> _Watched | None:
+    """Metric, statistic, period and unit of an alarm on a single metric; None for one on an expression."""
     if not alarm.metrics:
         pairs = dimensions({d["name"]: d["value"] for d in alarm.dimensions})
-        yield (
-            (alarm.namespace, alarm.metric_name, pairs),
-            alarm.statistic or alarm.extended_statistic,
-            alarm.period,
-            alarm.unit,
-        )
-    for query in alarm.metrics:
-        if (stat := query.get("metric_stat")) is not None:
-            metric = stat["metric"]
-            pairs = dimensions({d["name"]: d["value"] for d in metric.get("dimensions") or ()})
-            yield (
-                (metric.get("namespace"), metric.get("metric_name"), pairs),
-                stat["stat"],
-                stat["period"],
-                stat.get("unit"),
-            )
+        statistic = alarm.statistic or alarm.extended_statistic
+        return (alarm.namespace, alarm.metric_name, pairs), statistic, alarm.period, alarm.unit
+    stat = alarm.metrics[0].get("metric_stat")
+    if stat is None or len(alarm.metrics) > 1:
+        return None
+    metric = stat["metric"]
+    pairs = dimensions({d["name"]: d["value"] for d in metric.get("dimensions") or ()})
+    identity = metric.get("namespace"), metric.get("metric_name"), pairs
+    return identity, stat["stat"], stat["period"], stat.get("unit")
 
 
 def describe_alarm_history(view: View, call: Call, request: Request) -> Answer:
