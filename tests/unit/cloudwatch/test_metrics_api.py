@@ -258,7 +258,10 @@ def test_finer_metrics_are_brought_to_the_longest_period(bench: Bench) -> None:
         ([stat("a"), stat("a")], "not unique"),
         ([stat("A")], "expected pattern"),
         ([{"id": "a"}], "MetricStat is required"),
-        ([stat("a", stat_="p101")], "not supported"),
+        (
+            [stat("a", stat_="p101")],
+            "The value p101 for parameter MetricDataQueries.member.1.MetricStat.Stat is not a valid statistic.\n",
+        ),
         ([{"id": "a", "expression": "1 +"}], "Error in expression 'a'"),
         ([{"id": "a", "expression": "b"}], "unknown id 'b'"),
         ([{"id": "a", "expression": "a"}], "refers to itself"),

@@ -299,38 +299,47 @@ def _refuse_circles(expressions: Sequence[Mapping[str, Any]]) -> None:
 
 
 def require_queries(queries: Sequence[Mapping[str, Any]]) -> None:
-    """Each MetricDataQuery for itself, and that no Id is used twice."""
-    seen: set[str] = set()
+    """Each MetricDataQuery for itself, and that no Id is used twice; all that is wrong is told, a line for each."""
+    wrong: list[str] = []
     for i, query in enumerate(queries, 1):
-        id_, at = query.get("id") or "", f"MetricDataQueries.member.{i}"
-        if not is_metric_id(id_):
-            raise validation_error(
-                f"The value {id_} for parameter {at}.Id is not matching the expected pattern ^[a-z][a-zA-Z0-9_]*$."
-            )
-        if id_ in seen:
-            raise validation_error("The values for parameter id in MetricDataQueries are not unique.")
-        seen.add(id_)
-        stat, expression = query.get("metric_stat"), query.get("expression")
-        if stat is None and expression is None:
-            raise validation_error(f"The parameter {at}.MetricStat is required.\n")
-        if stat is not None and expression is not None:
-            raise validation_error(
-                f"The parameters {at}.MetricStat and {at}.Expression are mutually exclusive and you have specified "
-                "both."
-            )
-        if expression is not None:
-            require_expression(id_, expression)
-        if stat is not None:
-            try:
-                _require_metric_stat(at, stat)
-            except ApiError as error:
-                # Inside a query everything that is wrong is a ValidationError.
-                raise validation_error(error.message) from None
-        period = query.get("period")
-        if period is not None and stat is not None:
-            raise validation_error(f"The parameter {at}.Period can be used with expressions only.")
-        if period is not None:
+        wrong += _wrong_in_query(query, f"MetricDataQueries.member.{i}")
+    if wrong:
+        raise validation_error("".join(f"{line}\n" for line in wrong))
+    if len({query["id"] for query in queries}) < len(queries):
+        raise validation_error("The values for parameter id in MetricDataQueries are not unique.")
+    for query in queries:
+        if (expression := query.get("expression")) is not None:
+            require_expression(query["id"], expression)
+
+
+def _wrong_in_query(query: Mapping[str, Any], at: str) -> list[str]:
+    wrong: list[str] = []
+    id_ = query.get("id") or ""
+    if not is_metric_id(id_):
+        wrong.append(
+            f"The value {id_} for parameter {at}.Id is not matching the expected pattern ^[a-z][a-zA-Z0-9_]*$."
+        )
+    stat, expression = query.get("metric_stat"), query.get("expression")
+    if stat is None and expression is None:
+        wrong.append(f"The parameter {at}.MetricStat is required.")
+    if stat is not None and expression is not None:
+        wrong.append(
+            f"The parameters {at}.MetricStat and {at}.Expression are mutually exclusive and you have specified both."
+        )
+    if stat is not None:
+        try:
+            _require_metric_stat(at, stat)
+        except ApiError as error:
+            wrong.append(error.message)
+    period = query.get("period")
+    if period is not None and stat is not None:
+        wrong.append(f"The parameter {at}.Period can be used with expressions only.")
+    elif period is not None:
+        try:
             require_query_period(period, f"{at}.Period")
+        except ApiError as error:
+            wrong.append(error.message)
+    return wrong
 
 
 def require_expression(id_: str, expression: str) -> None:
@@ -354,7 +363,7 @@ def _require_metric_stat(at: str, stat: Mapping[str, Any]) -> None:
         parse_statistic(stat.get("stat") or "")
     except ValueError:
         raise validation_error(
-            f"The value {stat.get('stat')} for parameter {at}.MetricStat.Stat is not supported."
+            f"The value {stat.get('stat')} for parameter {at}.MetricStat.Stat is not a valid statistic."
         ) from None
 
 

@@ -20,7 +20,7 @@ from elba.cloudwatch.expressions.parser import (
     parse,
     walk,
 )
-from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, recent_only, require_series
+from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, kept_only, require_series
 from elba.cloudwatch.insights import is_insights, parse_insights, select
 from elba.cloudwatch.limits import UNITS
 from elba.cloudwatch.metric import Metric
@@ -126,7 +126,7 @@ class QuerySet:
     def series(self, query: Mapping[str, Any], period: int) -> TimeSeries:
         """A metric query's data at `period`."""
         stat = query["metric_stat"]
-        window = recent_only(self.window, period, self.now)
+        window = kept_only(self.window, period, self.now)
         found, _ = values_of(self.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), window, period)
         values = {bucket.start: value for bucket, value in found}
         samples = {bucket.start: bucket.count for bucket, _ in found}
@@ -136,7 +136,8 @@ class QuerySet:
     def selected(self, query: Mapping[str, Any], period: int) -> TimeSeries | list[TimeSeries]:
         """What a Metrics Insights query finds: with GROUP BY an array. Raises: ExpressionError."""
         expression = query["expression"]
-        found = select(self.engine, (self.account, self.region), expression, self.window, period)
+        window = kept_only(self.window, period, self.now)
+        found = select(self.engine, (self.account, self.region), expression, window, period)
         if parse_insights(expression).group_by:
             return found
         return found[0] if found else TimeSeries({}, query.get("label") or "", period=period)
@@ -189,7 +190,7 @@ class _AtPeriod:
 
     @property
     def grid(self) -> range:
-        return self.queries.window.grid(self.period)
+        return kept_only(self.queries.window, self.period, self.queries.now).grid(self.period)
 
     def lookup(self, name: str) -> TimeSeries | list[TimeSeries]:
         return self.queries.value(name, self.period)
@@ -217,7 +218,7 @@ class _AtPeriod:
         ][:FOUND_MOST]
         result: list[TimeSeries] = []
         for metric in found:
-            points, _ = values_of(metric, stat, None, q.window, period)
+            points, _ = values_of(metric, stat, None, kept_only(q.window, period, q.now), period)
             result.append(TimeSeries({bucket.start: value for bucket, value in points}, "", period=period))
         return [
             TimeSeries(series.values, label, period=period)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from elba.cloudwatch.expressions.parser import ExpressionError
@@ -31,20 +32,26 @@ class Window:
 
     def grid(self, period: int) -> range:
         first = int(self.start - (self.start - self.origin) % period)
-        return range(first, int(self.end), period) if self.end > first else range(0)
+        return range(first, max(first, int(self.end)), period)
 
 
-SECONDS_KEPT = 3 * 3600
+_KEPT = ((60, 3 * 3600), (300, 15 * 86400), (3600, 63 * 86400), (math.inf, 455 * 86400))
+"""Data can be asked for in periods shorter than the first number while they are no older than the second."""
+FUTURE_SECONDS = 2 * 3600
+"""How far ahead of the clock a datapoint's timestamp can be."""
 
 
-def recent_only(window: Window, period: int, now: float) -> Window:
-    """The part of the window that periods below a minute can be asked of: the last three hours.
+def kept_only(window: Window, period: int, now: float) -> Window:
+    """The part of the window for which there can be data in that period.
 
     Source: API reference, GetMetricData, MetricStat, Period.
     """
-    if period >= 60 or window.start >= now - SECONDS_KEPT:
+    oldest = now - next(age for limit, age in _KEPT if period < limit)
+    newest = now + FUTURE_SECONDS + period
+    if window.start >= oldest and window.end <= newest:
         return window
-    return replace(window, start=min(window.end, now - SECONDS_KEPT))
+    start = max(window.start, oldest)
+    return replace(window, start=start, end=max(start, min(window.end, newest)))
 
 
 Value = float | str | TimeSeries | list[TimeSeries]

@@ -11,7 +11,7 @@ from elba.cloudwatch.anomaly import bands_of
 from elba.cloudwatch.commands.validation import require_queries
 from elba.cloudwatch.expressions.parser import ExpressionError
 from elba.cloudwatch.expressions.queries import QuerySet, dimensions_of, values_of
-from elba.cloudwatch.expressions.values import TimeSeries, Window, recent_only
+from elba.cloudwatch.expressions.values import TimeSeries, Window, kept_only
 from elba.cloudwatch.insights import is_insights, select
 from elba.cloudwatch.labels import expand_label, zone_offset
 from elba.cloudwatch.limits import validation_error
@@ -90,7 +90,7 @@ def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_
         if metric is not None:
             metric.roll_up(queries.now)
         statistic = parse_statistic(stat["stat"])
-        window = recent_only(queries.window, stat["period"], queries.now)
+        window = kept_only(queries.window, stat["period"], queries.now)
         found, units = values_of(metric, statistic, stat.get("unit"), window, stat["period"])
         result = _Result(id_, label, [(bucket.start, value) for bucket, value in found])
         if len(units) > 1:
@@ -98,12 +98,10 @@ def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_
             result.messages.append({"code": "MultipleUnits", "value": value})
         return [result]
     if is_insights(query["expression"]):
+        period = int(query.get("period") or 60)
+        window = kept_only(queries.window, period, queries.now)
         many: TimeSeries | list[TimeSeries] = select(
-            queries.engine,
-            (queries.account, queries.region),
-            query["expression"],
-            queries.window,
-            int(query.get("period") or 60),
+            queries.engine, (queries.account, queries.region), query["expression"], window, period
         )
     else:
         many = queries.value(id_, queries.period(query))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from elba.call import Answer, Call, Request
-from elba.cloudwatch.expressions.values import Window, recent_only
+from elba.cloudwatch.expressions.values import Window, kept_only
 from elba.cloudwatch.limits import (
     combination,
     invalid,
@@ -160,8 +160,8 @@ def _datapoints(
     extended: list[Statistic],
 ) -> list[Answer]:
     result = []
-    first = recent_only(Window(start, end), period, now).grid(period).start
-    for bucket in series.buckets(first, end, period):
+    window = kept_only(Window(start, end), period, now)
+    for bucket in series.buckets(window.grid(period).start, window.end, period):
         point: Answer = {"timestamp": float(bucket.start), "unit": series.unit}
         for statistic in simple:
             point[_MEMBER[statistic.text]] = statistic.of(bucket)

@@ -1,0 +1,1 @@
+"""GetMetricWidgetImage: a metric widget's JSON, read (`widget`), laid out (`scales`) and painted (`painting`)."""
