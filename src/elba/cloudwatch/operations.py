@@ -1,6 +1,6 @@
 """CloudWatch's API operations: one function for each, named as the operation.
 
-Not built (they answer 400 as unknown operations): widget images, saved queries, log alarms, datasets, OTel enrichment,
+Not built (they answer 400 as unknown operations): saved queries, log alarms, datasets, OTel enrichment,
 resource metrics configurations.
 """
 
@@ -20,6 +20,7 @@ from elba.cloudwatch.queries import (
     metrics,
     mute_rules,
     streams,
+    widget_images,
 )
 from elba.cloudwatch.schedule import publication_lag
 from elba.cloudwatch.series import SeriesEngine
@@ -47,6 +48,14 @@ async def get_metric_statistics(ctx: Context, request: Request) -> Answer:
 
 async def get_metric_data(ctx: Context, request: Request) -> Answer:
     return data.get_metric_data(_engine(ctx), ctx.view, ctx.call, request)
+
+
+async def get_metric_widget_image(ctx: Context, request: Request) -> Answer:
+    picture = widget_images.picture_of(_engine(ctx), ctx.view, ctx.call, request)
+    # Late, for it loads Pillow.
+    from elba.cloudwatch.widget_images.painting import paint
+
+    return {"metric_widget_image": paint(picture.widget, picture.lines)}
 
 
 async def put_metric_alarm(ctx: Context, request: Request) -> Answer:

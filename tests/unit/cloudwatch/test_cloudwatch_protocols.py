@@ -70,6 +70,9 @@ def story(world: World, watch: Any) -> list[tuple[str, Any]]:
     queries = [{"Id": "m1", "MetricStat": stat}, {"Id": "e", "Expression": "m1 * 2", "Label": "twice"}]
     call("get_metric_data", **times, MetricDataQueries=queries)
     call("get_metric_data", **times, MetricDataQueries=[{"Id": "e", "Expression": "m1 *"}])
+    image = json.dumps({"metrics": [["N", "m", {"stat": "Sum"}]], "title": "é <&>", "width": 200, "height": 100})
+    call("get_metric_widget_image", MetricWidget=image)
+    call("get_metric_widget_image", MetricWidget="{}")
     call("put_metric_alarm", **ALARM, Tags=[{"Key": "k", "Value": "v"}], Dimensions=[{"Name": "d", "Value": "1"}])
     call("put_metric_alarm", **(ALARM | {"Period": 7}))
     call("put_composite_alarm", AlarmName="c", AlarmRule='ALARM("a") OR NOT OK(a)')
@@ -167,6 +170,9 @@ def test_all_operations_agree_in_all_protocols(monkeypatch: pytest.MonkeyPatch) 
     for protocol in PROTOCOLS:
         with World(seed=5) as world:
             stories.append(story(world, client_of(world, protocol, monkeypatch)))
+    assert dict(stories[0])["get_metric_widget_image"][0] == 400
+    (image,) = (a["MetricWidgetImage"] for n, a in stories[0] if n == "get_metric_widget_image" and isinstance(a, dict))
+    assert image.startswith(b"\x89PNG")
     for mine, other in zip(stories[0], stories[1], strict=True):
         assert mine == other
     for mine, other in zip(stories[0], stories[2], strict=True):
@@ -176,6 +182,7 @@ def test_all_operations_agree_in_all_protocols(monkeypatch: pytest.MonkeyPatch) 
         ("put_metric_data", 400),
         ("get_metric_statistics", 400),
         ("get_metric_data", 400),
+        ("get_metric_widget_image", 400),
         ("put_metric_alarm", 400),
         ("put_composite_alarm", 400),
         ("set_alarm_state", 400),

@@ -27,7 +27,7 @@ PERIOD_MOST = 86400
 
 
 @dataclass(slots=True)
-class _Result:
+class QueryResult:
     id: str
     label: str
     points: list[tuple[int, float]] = field(default_factory=list)
@@ -57,13 +57,13 @@ def get_metric_data(engine: SeriesEngine, view: View, call: Call, request: Reque
     shortest = min((p for q in queries if (p := _own_period(q))), default=60)
     window = Window(round_start(call.now, start, shortest), end)
     query_set = QuerySet(engine, call.account, call.region, queries, window, call.now, bands_of(engine, view))
-    labels = _default_labels(queries)
-    results: list[_Result] = []
+    labels = default_labels(queries)
+    results: list[QueryResult] = []
     for query in queries:
         if query.get("return_data") is False:
             continue
         try:
-            found = _evaluate(query_set, query, labels[query["id"]])
+            found = evaluate_query(query_set, query, labels[query["id"]])
         except ExpressionError as error:
             raise validation_error(f"Error in expression '{query['id']}': {error}") from None
         for result in found:
@@ -81,10 +81,11 @@ def _own_period(query: Mapping[str, Any]) -> int | None:
     return None if period is None else int(period)
 
 
-def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_Result]:
+def evaluate_query(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[QueryResult]:
+    """A query's series; one, or for an array as many as it has. Raises: ExpressionError."""
     id_ = query["id"]
     if query.get("account_id") not in (None, queries.account):
-        return [_Result(id_, label, status="Forbidden")]
+        return [QueryResult(id_, label, status="Forbidden")]
     if (stat := query.get("metric_stat")) is not None:
         metric = queries.metric(query)
         if metric is not None:
@@ -92,7 +93,7 @@ def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_
         statistic = parse_statistic(stat["stat"])
         window = kept_only(queries.window, stat["period"], queries.now)
         found, units = values_of(metric, statistic, stat.get("unit"), window, stat["period"])
-        result = _Result(id_, label, [(bucket.start, value) for bucket, value in found])
+        result = QueryResult(id_, label, [(bucket.start, value) for bucket, value in found])
         if len(units) > 1:
             value = f"Multiple units returned: '[{', '.join(units)}]'"
             result.messages.append({"code": "MultipleUnits", "value": value})
@@ -106,11 +107,11 @@ def _evaluate(queries: QuerySet, query: Mapping[str, Any], label: str) -> list[_
     else:
         many = queries.value(id_, queries.period(query))
     if isinstance(many, TimeSeries):
-        return [_Result(id_, label, list(many.values.items()))]
-    return [_Result(id_, series.label or label, list(series.values.items())) for series in many]
+        return [QueryResult(id_, label, list(many.values.items()))]
+    return [QueryResult(id_, series.label or label, list(series.values.items())) for series in many]
 
 
-def _default_labels(queries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def default_labels(queries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """The metric's name, and what tells it from the request's other metrics; an expression's Id.
 
     Statistic and period come after the name if the request's metrics differ in them.
@@ -136,7 +137,7 @@ def _default_labels(queries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return labels
 
 
-def _page(results: list[_Result], request: Request) -> Answer:
+def _page(results: list[QueryResult], request: Request) -> Answer:
     """The next MaxDatapoints of all points, in order of the queries."""
     most = min(request.get("max_datapoints") or DATAPOINTS_MOST, DATAPOINTS_MOST)
     skip = decode_token(request.get("next_token"), int) or 0

@@ -12,6 +12,8 @@ from elba.cloudwatch.widget_images.widget import Axis
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _TIME_STEPS = (1, 5, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
 DAY = 86400
+SMALLEST = 1e-100
+"""Less than this is nothing, for the eye."""
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -35,15 +37,18 @@ def value_bounds(values: Sequence[float], axis: Axis, ticks: int, *, from_zero: 
     low, high = min(values, default=0.0), max(values, default=1.0)
     if from_zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    if low == high:
-        margin = abs(low) * 0.1 or 1.0
-        low, high = (0.0, high) if from_zero and high > 0 else (low - margin, high + margin)
+    largest = max(abs(low), abs(high))
+    if high - low <= 1e-6 * largest or largest < SMALLEST:
+        # So near to each other that the numbers beside the axis could not tell them apart.
+        margin = largest * 0.1 if largest >= SMALLEST else 1.0
+        low, high = low - margin, high + margin
     step = round_step(high / ticks - low / ticks)
     least = math.floor(low / step) * step if axis.least is None else axis.least
     most = math.ceil(high / step) * step if axis.most is None else axis.most
     if least >= most:
         # One end was asked for and lies beyond the values.
-        least, most = (most - 1.0, most) if axis.least is None else (least, least + 1.0)
+        span = max(1.0, 0.1 * max(abs(least), abs(most)))
+        least, most = (most - span, most) if axis.least is None else (least, least + span)
     return least, most
 
 

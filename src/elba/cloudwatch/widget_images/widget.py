@@ -9,7 +9,7 @@ import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -79,7 +79,7 @@ class Widget:
     stacked: bool = False
     dark: bool = False
     legend: str = "bottom"
-    zone: tzinfo = UTC
+    zone: timezone = UTC
     region: str | None = None
     left: Axis = field(default_factory=Axis)
     right: Axis = field(default_factory=Axis)
@@ -235,7 +235,7 @@ class _Reader:
             return None
         return Annotation(tuple(edges), color, fill, right)
 
-    def zone(self, of: Mapping[str, Any]) -> tzinfo:
+    def zone(self, of: Mapping[str, Any]) -> timezone:
         text = self.text(of, "", "timezone")
         match = _ZONE.fullmatch(text or "+0000")
         if match is None or int(match[2]) > 23 or int(match[3]) > 59:
