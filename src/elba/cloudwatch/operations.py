@@ -1,6 +1,6 @@
 """CloudWatch's API operations: one function for each, named as the operation.
 
-Not built (they answer 400 as unknown operations): saved queries, log alarms, datasets, OTel enrichment,
+Not built (they answer 400 as unknown operations): log alarms, datasets, OTel enrichment,
 resource metrics configurations.
 """
 
@@ -19,6 +19,7 @@ from elba.cloudwatch.queries import (
     insight_rules,
     metrics,
     mute_rules,
+    saved_queries,
     streams,
     widget_images,
 )
@@ -213,3 +214,19 @@ async def get_alarm_mute_rule(ctx: Context, request: Request) -> Answer:
 
 async def list_alarm_mute_rules(ctx: Context, request: Request) -> Answer:
     return mute_rules.list_alarm_mute_rules(ctx.view, ctx.call, request)
+
+
+async def put_metric_data_query_definition(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.put_metric_data_query_definition, request)
+
+
+async def delete_metric_data_query_definition(ctx: Context, request: Request) -> Answer:
+    return await ctx.write(commands.delete_metric_data_query_definition, request)
+
+
+async def get_metric_data_query_definition(ctx: Context, request: Request) -> Answer:
+    return saved_queries.get_metric_data_query_definition(ctx.view, ctx.call, request)
+
+
+async def list_metric_data_query_definitions(ctx: Context, request: Request) -> Answer:
+    return saved_queries.list_metric_data_query_definitions(ctx.view, ctx.call, request)

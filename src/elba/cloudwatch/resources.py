@@ -215,3 +215,17 @@ class AlarmMuteRule(Resource, frozen=True, kw_only=True):
     expire_date: float | None = None
     updated: float = 0.0
     tags: Tags = {}
+
+
+class MetricDataQueryDefinition(Resource, frozen=True, kw_only=True):
+    """A saved query, which nobody runs."""
+
+    KIND: ClassVar[str] = "cloudwatch.metric_data_query_definition"
+
+    arn: str
+    path: str
+    expression: str
+    type: str
+    created: float = 0.0
+    updated: float = 0.0
+    tags: Tags = {}

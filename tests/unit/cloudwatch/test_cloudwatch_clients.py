@@ -80,7 +80,7 @@ def test_error_codes(world: World) -> None:
         watch.put_metric_alarm(**ALARM)
         watch.set_alarm_state(AlarmName="a", StateValue="OK", StateReason="", StateReasonData="{")
     with pytest.raises(ClientError) as unbuilt:
-        watch.list_metric_data_query_definitions()
+        watch.get_o_tel_enrichment()
     assert unbuilt.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 

@@ -155,7 +155,15 @@ def story(world: World, watch: Any) -> list[tuple[str, Any]]:
     call("put_insight_rule", RuleName=listed["ManagedRules"][0]["RuleState"]["RuleName"], RuleDefinition=RULE)
     call("delete_insight_rules", RuleNames=["r", listed["ManagedRules"][0]["RuleState"]["RuleName"], "none"])
     call("describe_insight_rules")
+    query = {"Path": "team/é", "Expression": "SUM(METRICS())", "Type": "METRIC_MATH"}
+    saved = call("put_metric_data_query_definition", **query, Tags=[{"Key": "k", "Value": "v"}])
+    call("put_metric_data_query_definition", **query)
+    call("get_metric_data_query_definition", Id=saved["Id"])
     call("list_metric_data_query_definitions")
+    call("list_tags_for_resource", ResourceARN=saved["Arn"])
+    call("delete_metric_data_query_definition", Id=saved["Id"])
+    call("get_metric_data_query_definition", Id=saved["Id"])
+    call("get_o_tel_enrichment")
     served = {
         xform_name(name)
         for name in botocore.session.get_session().get_service_model("cloudwatch").operation_names
@@ -203,5 +211,7 @@ def test_all_operations_agree_in_all_protocols(monkeypatch: pytest.MonkeyPatch) 
         ("put_insight_rule", 400),
         ("get_insight_rule_report", 404),
         ("put_insight_rule", 400),
-        ("list_metric_data_query_definitions", 400),
+        ("put_metric_data_query_definition", 409),
+        ("get_metric_data_query_definition", 404),
+        ("get_o_tel_enrichment", 400),
     ]

@@ -23,6 +23,10 @@ from elba.cloudwatch.commands.insight_rules import (
     put_managed_insight_rules,
 )
 from elba.cloudwatch.commands.mute_rules import delete_alarm_mute_rule, put_alarm_mute_rule, unmute
+from elba.cloudwatch.commands.saved_queries import (
+    delete_metric_data_query_definition,
+    put_metric_data_query_definition,
+)
 from elba.cloudwatch.commands.streams import (
     delete_metric_stream,
     put_metric_stream,
@@ -39,6 +43,7 @@ __all__ = [
     "delete_anomaly_detector",
     "delete_dashboards",
     "delete_insight_rules",
+    "delete_metric_data_query_definition",
     "delete_metric_stream",
     "disable_alarm_actions",
     "disable_insight_rules",
@@ -55,6 +60,7 @@ __all__ = [
     "put_insight_rule",
     "put_managed_insight_rules",
     "put_metric_alarm",
+    "put_metric_data_query_definition",
     "put_metric_stream",
     "record_action",
     "set_alarm_state",

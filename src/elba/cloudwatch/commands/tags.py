@@ -6,14 +6,22 @@ import msgspec
 
 from elba.call import Answer, Call, Request
 from elba.cloudwatch.limits import require_tags
-from elba.cloudwatch.resources import Alarm, AlarmMuteRule, CompositeAlarm, Dashboard, InsightRule, MetricStream
+from elba.cloudwatch.resources import (
+    Alarm,
+    AlarmMuteRule,
+    CompositeAlarm,
+    Dashboard,
+    InsightRule,
+    MetricDataQueryDefinition,
+    MetricStream,
+)
 from elba.errors import ApiError
 from elba.store.interface import Transaction, View
 
 GLOBAL = "aws-global"
 
 
-Taggable = Alarm | CompositeAlarm | Dashboard | MetricStream | InsightRule | AlarmMuteRule
+Taggable = Alarm | CompositeAlarm | Dashboard | MetricStream | InsightRule | AlarmMuteRule | MetricDataQueryDefinition
 
 
 def find_taggable(view: View, call: Call, arn: str) -> Taggable | None:
@@ -35,6 +43,8 @@ def find_taggable(view: View, call: Call, arn: str) -> Taggable | None:
         found = view.get(InsightRule, call.account, call.region, arn.removeprefix(prefix))
     elif arn.startswith(prefix := call.arn("cloudwatch", "alarm-mute-rule:")):
         found = view.get(AlarmMuteRule, call.account, call.region, arn.removeprefix(prefix))
+    elif arn.startswith(prefix := call.arn("cloudwatch", "metric-query-definition/")):
+        found = view.get(MetricDataQueryDefinition, call.account, call.region, arn.removeprefix(prefix))
     else:
         raise ApiError("ResourceNotFoundException", "Unknown", 404)
     return found
