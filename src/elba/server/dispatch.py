@@ -41,6 +41,10 @@ async def parse(exchange: Exchange) -> None:
     """Sets `request`. Raises: ApiError for what the model does not allow."""
     operation, envelope = exchange.operation, exchange.envelope
     assert operation is not None and envelope is not None
+    most = exchange.served.body_most_bytes.get(operation.name) if exchange.served is not None else None
+    if most is not None and len(envelope.body) > most:
+        text = f"Request size {len(envelope.body)} exceeded {most} bytes"
+        raise ApiError("RequestEntityTooLarge", text, 413)
     exchange.request = operation.parse(envelope, exchange.protocol)
 
 

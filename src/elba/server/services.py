@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -38,6 +38,8 @@ class Served:
     target_prefix: str = ""
     region: str = "configured"
     title: str = ""
+    body_most_bytes: Mapping[str, int] = field(default_factory=dict)
+    """By operation, how large its body can be once it is decompressed; others take what the server does."""
 
     @property
     def name(self) -> str:
@@ -174,6 +176,7 @@ SERVED: tuple[Served, ...] = (
         "2010-08-01",
         "GraniteServiceVersion20100801",
         title="CloudWatch",
+        body_most_bytes={"PutMetricData": 1024 * 1024, "GetMetricData": 600 * 1024},
     ),
     Served(Service("sts", _SECONDS), "elba.sts.operations", "sts", "2011-06-15", region="any", title="STS"),
     Served(Service("iam", _SECONDS), "elba.iam.operations", "iam", "2010-05-08", region="global", title="IAM"),

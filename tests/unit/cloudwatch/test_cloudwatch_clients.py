@@ -209,6 +209,34 @@ def test_protocols_agree(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["query", "json", "smithy-rpc-v2-cbor"])
+def test_bodies_have_a_size(world: World, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what is in them, not of what gzip makes of it: texts as the service writes them."""
+    watch = client_of(world, protocol, monkeypatch)
+    encodings: list[Any] = []
+    watch.meta.events.register(
+        "before-send", lambda request, **_: encodings.append(request.headers.get("Content-Encoding"))
+    )
+
+    def put(size: int) -> None:
+        dimensions = [{"Name": f"d{i}", "Value": "v" * size} for i in range(10)]
+        entry = {"MetricName": "m", "Value": 1.0, "Dimensions": dimensions}
+        watch.put_metric_data(Namespace="N", MetricData=[entry] * 300)
+
+    put(10)
+    with pytest.raises(ClientError) as caught:
+        put(500)
+    error, metadata = caught.value.response["Error"], caught.value.response["ResponseMetadata"]
+    assert (error["Code"], metadata["HTTPStatusCode"]) == ("RequestEntityTooLarge", 413)
+    assert error["Message"].startswith("Request size ") and error["Message"].endswith(" exceeded 1048576 bytes")
+    assert {e if isinstance(e, str) else e.decode() for e in encodings} == {"gzip"}
+    stat = {"Metric": {"Namespace": "N", "MetricName": "m" * 255}, "Period": 60, "Stat": "Sum"}
+    queries = [{"Id": f"q{i}", "MetricStat": stat, "Label": "x" * 1200} for i in range(500)]
+    with pytest.raises(ClientError) as caught:
+        watch.get_metric_data(StartTime=world.now - 60, EndTime=world.now, MetricDataQueries=queries)
+    assert caught.value.response["Error"]["Message"].endswith(" exceeded 614400 bytes")
+
+
+@pytest.mark.parametrize("protocol", ["query", "json", "smithy-rpc-v2-cbor"])
 def test_the_oldest_operations_judge_their_parameters_themselves(
     world: World, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
