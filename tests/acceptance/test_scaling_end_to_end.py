@@ -363,6 +363,31 @@ def test_an_instance_refresh_replaces_every_instance(stack: Stack) -> None:
     eventually(lambda: all(stack.load.by_instance[i] for i in new), 45, "requests reaching the new ones")
 
 
+def test_traffic_turns_away_from_a_zone_and_comes_back(stack: Stack) -> None:
+    stack.settles("base", 2)
+    eventually(lambda: len(stack.load.window().by_zone) == 2, 20, "both instances taking requests")
+    zone = stack.described("base")["Instances"][0]["AvailabilityZone"]
+    zones = stack.ec2.describe_availability_zones(ZoneNames=[zone])["AvailabilityZones"]
+    stack.elbv2.modify_load_balancer_attributes(
+        LoadBalancerArn=stack.balancer["LoadBalancerArn"],
+        Attributes=[{"Key": "zonal_shift.config.enabled", "Value": "true"}],
+    )
+    arc = stack.elba.client("arc-zonal-shift")
+    shift = arc.start_zonal_shift(
+        resourceIdentifier=stack.balancer["LoadBalancerArn"],
+        awayFrom=zones[0]["ZoneId"],
+        expiresIn="1h",
+        comment="a drill",
+    )["zonalShiftId"]
+    eventually(lambda: zone not in stack.load.window().by_zone, 15, "nobody asking in the zone")
+    assert stack.load.window().by_zone
+    described = stack.elbv2.describe_target_health(TargetGroupArn=stack.target_group)["TargetHealthDescriptions"]
+    assert {d["AdministrativeOverride"]["State"] for d in described} == {"no_override", "zonal_shift_active"}
+    assert {d["TargetHealth"]["State"] for d in described} == {"healthy"}
+    arc.cancel_zonal_shift(zonalShiftId=shift)
+    eventually(lambda: zone in stack.load.window().by_zone, 15, "the zone taking requests again")
+
+
 def test_a_group_scales_on_a_metric_that_its_instances_put_with_their_role(stack: Stack) -> None:
     stack.iam.create_role(RoleName="shop", AssumeRolePolicyDocument=json.dumps(ROLE_TRUST))
     stack.iam.create_instance_profile(InstanceProfileName="shop")
