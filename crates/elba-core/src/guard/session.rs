@@ -11,7 +11,7 @@ use crate::stickiness::{find_cookie, CookieKeys};
 
 /// What one cookie holds of a sealed session.
 const SHARD: usize = 4000;
-const MAX_SHARDS: usize = 5;
+const MAX_SHARDS: usize = 4;
 /// Claims and access token together. Source: alb.md section 5.4.
 pub const MAX_CLAIMS: usize = 11 * 1024;
 
@@ -23,8 +23,10 @@ pub struct Session {
     /// world time of the login
     pub since: u64,
     pub subject: String,
+    #[serde(skip)]
     pub access_token: String,
     /// what the user info endpoint said: a JSON object
+    #[serde(skip)]
     pub claims: String,
     pub refresh_token: Option<String>,
     /// world time from which the access token is no longer good
@@ -47,9 +49,14 @@ impl Session {
         expires: &str,
         nonce: [u8; NONCE_LEN],
     ) -> bool {
-        let Ok(text) = serde_json::to_vec(self) else {
+        let Ok(mut text) = serde_json::to_vec(self) else {
             return false;
         };
+        // what is long goes as it is: quoted, the claims that AWS takes would not fit
+        for long in [&self.access_token, &self.claims] {
+            text.push(0);
+            text.extend_from_slice(long.as_bytes());
+        }
         let Some(sealed) = keys.seal_bytes(scope, name, &text, nonce) else {
             return false;
         };
@@ -87,7 +94,12 @@ impl Session {
             return None;
         }
         let sealed = URL_SAFE_NO_PAD.decode(value).ok()?;
-        serde_json::from_slice(&keys.open_bytes(scope, name, &sealed)?).ok()
+        let text = String::from_utf8(keys.open_bytes(scope, name, &sealed)?).ok()?;
+        let mut parts = text.splitn(3, '\0');
+        let mut session: Session = serde_json::from_str(parts.next()?).ok()?;
+        session.access_token = parts.next()?.to_owned();
+        session.claims = parts.next()?.to_owned();
+        Some(session)
     }
 }
 
@@ -155,6 +167,15 @@ mod tests {
             assert_eq!(found(&cookies), Some(session));
         }
         assert_eq!(cookies_of(&session(20_000)), None);
+        let largest = Session {
+            access_token: "t".repeat(1000),
+            claims: "\"".repeat(MAX_CLAIMS - 1000),
+            ..session(0)
+        };
+        assert!(!largest.is_too_large());
+        let cookies = cookies_of(&largest).unwrap();
+        assert_eq!(cookies.len(), 4);
+        assert_eq!(found(&cookies), Some(largest));
     }
 
     #[test]
