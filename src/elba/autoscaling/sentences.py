@@ -109,3 +109,5 @@ def abandoned(token: str, timed_out: bool) -> str:
 LIFETIME_IN = "an instance was started in response to the maximum instance lifetime having been reached."
 INTERRUPTED_IN = "an instance was launched in response to an EC2 instance rebalance recommendation."
 INTERRUPTED_OUT = TAKEN_OUT + "an EC2 instance rebalance recommendation."
+REMIXED_IN = "an instance was launched in response to a change of the purchase options of the group."
+REMIXED_OUT = TAKEN_OUT + "a change of the purchase options of the group."

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from elba.autoscaling import activities, launch_source, mixed, placement, sentences
+from elba.autoscaling.advance import remixing
 from elba.autoscaling.advance.lifecycle import backoff_seconds
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.launch_source import Source
@@ -205,7 +206,8 @@ def _mixed_sources(turn: Turn, policy: Mapping[str, Any], zone: str) -> Iterator
     specification = policy["launch_template"]["launch_template_specification"]
     members = counted(turn.members())
     on_demand = sum(units(m) for m in members if not m.spot)
-    spot = mixed.next_is_spot(policy, max(turn.target(), 1), on_demand)
+    moved = remixing.moves_spot(turn)
+    spot = mixed.next_is_spot(policy, max(turn.target(), 1), on_demand) if moved is None else moved
     options: list[Mapping[str, Any]] = []
     for override in mixed.overrides(policy) or [{}]:
         if override.get("instance_requirements"):

@@ -1,10 +1,11 @@
-"""Keeps zones even: launches in the emptiest first, then takes from the fullest."""
+"""Keeps zones even, and purchase options at their shares: launches first, then takes what is too much."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 from elba.autoscaling import mixed, placement, sentences
+from elba.autoscaling.advance import remixing
 from elba.autoscaling.advance.replacing import bounds
 from elba.autoscaling.advance.shrinking import pick_one
 from elba.autoscaling.advance.turn import Turn
@@ -26,7 +27,7 @@ def rebalance(turn: Turn) -> None:
     if group.surge:
         _go_on(turn)
         return
-    if any(suspended(group, p) for p in ("AZRebalance", "Launch")):
+    if suspended(group, "Launch"):
         return
     grows_only = suspended(group, "Terminate")
     blocked_until = max(group.surge_blocked_until, group.launch_not_before)
@@ -35,7 +36,7 @@ def rebalance(turn: Turn) -> None:
         return
     members = turn.members()
     active = counted(members)
-    heaviest = mixed.heaviest(group.mixed_instances_policy)
+    heaviest = mixed.grain(group.mixed_instances_policy, group.desired_capacity_type, (units(m) for m in active))
     over = sum(units(m) for m in active) - group.desired_capacity
     steady = (
         all(m.lifecycle_state == "InService" and m.health_status == "Healthy" for m in active)
@@ -47,6 +48,11 @@ def rebalance(turn: Turn) -> None:
     if not steady or not active:
         return
     away = shifted_away_from(turn.tx, group)
+    if not away and over < heaviest and (more := remixing.extra_units(turn, active)):
+        _begin(turn, over + more, sentences.REMIXED_IN)
+        return
+    if suspended(group, "AZRebalance"):
+        return
     zones = healthy_zones(turn.tx, group)
     held = placement.zone_units(zones, [(m.availability_zone, units(m)) for m in active])
     movable: Counter[str] = Counter()
@@ -77,12 +83,11 @@ def rebalance(turn: Turn) -> None:
                 _terminate_first(turn, min(extra, max(1, group.desired_capacity - limits.floor)), why)
             return
         extra = min(extra, limits.ceiling - group.desired_capacity)
-    turn.change(
-        surge=over + extra,
-        surge_cause=why,
-        launch_failures=0,
-        launch_not_before=0.0,
-    )
+    _begin(turn, over + extra, why)
+
+
+def _begin(turn: Turn, surge: int, cause: str) -> None:
+    turn.change(surge=surge, surge_cause=cause, launch_failures=0, launch_not_before=0.0)
 
 
 def _terminate_first(turn: Turn, most: int, why: str) -> None:
@@ -106,5 +111,8 @@ def _go_on(turn: Turn) -> None:
     ready = sum(units(m) for m in active if turn.settled(m, warmup))
     if ready >= group.desired_capacity + group.surge:
         turn.change(surge=0, surge_cause="")
+        if group.surge_cause == sentences.REMIXED_IN:
+            turn.shrink_reason, turn.shrink_sentence = "purchase options", sentences.REMIXED_OUT
+            return
         turn.shrink_reason = "rebalance"
         turn.shrink_sentence = OUT
