@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from elba.autoscaling import faults
+from elba.autoscaling import faults, mixed
 from elba.autoscaling.resources import Group, LaunchConfiguration
 from elba.call import Call
+from elba.ec2 import images
+from elba.ec2.instance_types import TYPES
 from elba.ec2.resources import LaunchTemplate
+from elba.errors import ApiError
 from elba.store.interface import View
 
 INVALID_TEMPLATE = "You must use a valid fully-formed launch template. "
@@ -83,12 +86,50 @@ def specification_of(template: LaunchTemplate, version: str) -> dict[str, str]:
     return {**shown, "version": version} if version else shown
 
 
+def architecture_of(view: View, call: Call, image_id: str) -> str:
+    """The processor architecture that the image is for; x86_64 if nothing is known of it."""
+    if image_id.startswith("resolve:"):
+        return "arm64" if "arm64" in image_id else "x86_64"
+    try:
+        return images.require_image(view, call, image_id).architecture
+    except ApiError:
+        return "x86_64"
+
+
+def typed(
+    view: View, call: Call, specification: Mapping[str, Any], override: Mapping[str, Any], capacity_type: str = ""
+) -> list[Mapping[str, Any]]:
+    """The override once for each instance type that meets its requirements, or those of the template that it has none
+    of its own; as it is if a type is named. Raises: ApiError.
+    """
+    if override.get("instance_type"):
+        return [override]
+    _, _, data = resolve(view, call, _by_id(override.get("launch_template_specification") or specification))
+    requirements = override.get("instance_requirements") or data.get("instance_requirements")
+    if not requirements:
+        return [override]
+    image_id = override.get("image_id") or str(data.get("image_id") or "")
+    names = mixed.matching_types(requirements, TYPES.values(), architecture_of(view, call, image_id))
+    if not names:
+        raise ApiError("ValidationError", "No instance type meets the instance requirements")
+    found: list[Mapping[str, Any]] = []
+    for name in names:
+        size = mixed.size_of(capacity_type, TYPES[name])
+        weight = {"weighted_capacity": str(size)} if size else {}
+        found.append({**override, **weight, "instance_type": name})
+    return found
+
+
+def _by_id(specification: Mapping[str, Any]) -> dict[str, Any]:
+    """The id is what counts: a template made anew under the old name is another one."""
+    named = bool(specification.get("launch_template_id"))
+    return {k: v for k, v in specification.items() if k != "launch_template_name" or not named}
+
+
 def from_template(view: View, call: Call, specification: Mapping[str, Any], override: Mapping[str, Any]) -> Source:
     """How to launch from a template, with a mixed instances policy's override. Raises: ApiError."""
     chosen = override.get("launch_template_specification") or specification
-    # The id is what counts: a template made anew under the old name is another one.
-    wanted = {k: v for k, v in chosen.items() if k != "launch_template_name" or not chosen.get("launch_template_id")}
-    template, number, data = resolve(view, call, wanted)
+    template, number, data = resolve(view, call, _by_id(chosen))
     instance_type = override.get("instance_type") or str(data.get("instance_type") or "")
     image_id = override.get("image_id") or str(data.get("image_id") or "")
     request: dict[str, Any] = {

@@ -9,6 +9,8 @@ import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from elba.ec2.instance_types import PREVIOUS_GENERATION
+
 DEFAULT_SPOT_POOLS = 2
 
 
@@ -31,8 +33,36 @@ def overrides(policy: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return template.get("overrides") or []
 
 
+class TypeInfo(Protocol):
+    """What attribute-based selection looks at."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def family(self) -> str: ...
+    @property
+    def vcpus(self) -> int: ...
+    @property
+    def memory_mib(self) -> int: ...
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def burstable(self) -> bool: ...
+    @property
+    def interfaces(self) -> int: ...
+    @property
+    def manufacturer(self) -> str: ...
+
+
+def size_of(capacity_type: str, type_: TypeInfo | None) -> int | None:
+    """The units of an instance of the type in a group that counts `vcpu` or `memory-mib`; else None."""
+    if type_ is None:
+        return None
+    return {"vcpu": type_.vcpus, "memory-mib": type_.memory_mib}.get(capacity_type)
+
+
 def weight_of(policy: Mapping[str, Any] | None, instance_type: str) -> int | None:
-    """The units an instance of this type stands for; None if the group has no weights."""
+    """The units an instance of this type stands for by the overrides; None if they have no weights."""
     if policy is None:
         return None
     weighted = [o for o in overrides(policy) if o.get("weighted_capacity")]
@@ -47,6 +77,13 @@ def heaviest(policy: Mapping[str, Any] | None) -> int:
     if policy is None:
         return 1
     return max((int(o["weighted_capacity"]) for o in overrides(policy) if o.get("weighted_capacity")), default=1)
+
+
+def grain(policy: Mapping[str, Any] | None, capacity_type: str, sizes: Iterable[int]) -> int:
+    """By how many units capacity can miss its mark because instances are whole: the largest weight, or the largest of
+    `sizes`, the members' units, where these follow from their types.
+    """
+    return max(sizes, default=1) if capacity_type in ("vcpu", "memory-mib") else heaviest(policy)
 
 
 def next_is_spot(policy: Mapping[str, Any], capacity: int, on_demand: int) -> bool:
@@ -109,19 +146,10 @@ def by_preference(
     return sorted(pools[:count], key=lambda o: there.get(o["instance_type"], 0)) + pools[count:]
 
 
-class TypeInfo(Protocol):
-    """What attribute-based selection looks at."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def vcpus(self) -> int: ...
-    @property
-    def memory_mib(self) -> int: ...
-    @property
-    def architecture(self) -> str: ...
-    @property
-    def burstable(self) -> bool: ...
+def _wants_accelerators(requirements: Mapping[str, Any]) -> bool:
+    count = requirements.get("accelerator_count") or {}
+    named = ("accelerator_types", "accelerator_manufacturers", "accelerator_names")
+    return bool(count.get("min")) or (count.get("max") != 0 and any(requirements.get(n) for n in named))
 
 
 def _within(value: float, bounds: Mapping[str, Any] | None) -> bool:
@@ -135,11 +163,21 @@ def _matches_any(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, p) for p in patterns)
 
 
+_MANUFACTURERS = {"Intel": "intel", "AMD": "amd", "AWS": "amazon-web-services"}
+
+
 def matching_types(
     requirements: Mapping[str, Any], types: Iterable[TypeInfo], architecture: str = "x86_64"
 ) -> list[str]:
-    """Names of the types that meet InstanceRequirements, smallest first."""
-    found = []
+    """Names of the types that meet InstanceRequirements, smallest first.
+
+    None that there is is bare metal, has accelerators or instance store volumes.
+    """
+    found: list[tuple[int, int, str]] = []
+    if "required" in (requirements.get("bare_metal"), requirements.get("local_storage")):
+        return []
+    if _wants_accelerators(requirements):
+        return []
     for type_ in types:
         if type_.architecture != architecture:
             continue
@@ -152,6 +190,14 @@ def matching_types(
             continue
         burst = requirements.get("burstable_performance") or "excluded"
         if (burst == "excluded" and type_.burstable) or (burst == "required" and not type_.burstable):
+            continue
+        if not _within(type_.interfaces, requirements.get("network_interface_count")):
+            continue
+        makers = requirements.get("cpu_manufacturers")
+        if makers and _MANUFACTURERS.get(type_.manufacturer) not in makers:
+            continue
+        generations = requirements.get("instance_generations")
+        if generations and ("previous" if type_.family in PREVIOUS_GENERATION else "current") not in generations:
             continue
         if _matches_any(type_.name, requirements.get("excluded_instance_types") or []):
             continue

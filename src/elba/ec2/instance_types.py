@@ -40,6 +40,9 @@ class InstanceType:
         return "standard" if self.family == "t2" else "unlimited"
 
 
+PREVIOUS_GENERATION = ("m1", "m4", "c4")
+"""Families that are not of the current generation."""
+
 _BURST = {"nano": 0.5, "micro": 1, "small": 2, "medium": 4, "large": 8, "xlarge": 16, "2xlarge": 32}
 _BURST_VCPUS = {"nano": 2, "micro": 2, "small": 2, "medium": 2, "large": 2, "xlarge": 4, "2xlarge": 8}
 _T2_VCPUS = {"nano": 1, "micro": 1, "small": 1, "medium": 2, "large": 2, "xlarge": 4, "2xlarge": 8}

@@ -81,7 +81,7 @@ _EC2 = Style(
 _AUTO_SCALING = Style(
     empty_is_absent=True,
     # Documented to be cleared by an empty string; and a tag's value may be empty.
-    keep_empty=frozenset({"SpotMaxPrice", "Context", "PlacementGroup", "Value"}),
+    keep_empty=frozenset({"SpotMaxPrice", "Context", "NotificationTargetARN", "PlacementGroup", "Value"}),
 )
 _JSON = Style(validation_code="ValidationException")
 _SQS = Style(

@@ -77,6 +77,8 @@ class _Compiler:
         for name, member in shape.members.items():
             member_check = self.compile(member)
             if member_check is not None:
+                if name in self.style.keep_empty and member.type_name == "string":
+                    member_check = _unless_empty(member_check)
                 checks.append((self.name(member, name), xform_name(name), member_check))
         if not required and not checks:
             self.structures[shape.name] = None
@@ -157,6 +159,11 @@ class _Compiler:
             return broken
 
         return check
+
+
+def _unless_empty(check: Check) -> Check:
+    """An empty string that clears what was set is as long as it should be, whatever the model says of lengths."""
+    return lambda value: None if value == "" else check(value)
 
 
 _SECRET = object()

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+
+from elba.autoscaling import mixed
+from elba.ec2.images import built_in_images
+from elba.ec2.instance_types import TYPES
 
 from .harness import REGION, Harness
 from .test_processes_and_errors import mixed_policy
@@ -115,3 +120,180 @@ def test_zones_and_shares_do_not_fight(elba: Harness, base: int, percentage: int
     elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=zones[1:])
     elba.advance(600)
     assert elba.is_still() and elba.zones() == [2, 2] and options(elba) == shared
+
+
+KIND = {"InstanceType": "t3.micro"}
+NEEDS = {"InstanceRequirements": {"VCpuCount": {"Min": 2, "Max": 4}, "MemoryMiB": {"Min": 7000, "Max": 17000}}}
+DISTRIBUTION = "1 validation error detected: Value '{}' at 'mixedInstancesPolicy.instancesDistribution.{}' failed to satisfy constraint: Member must "  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    ("overrides", "distribution", "message"),
+    [
+        ([KIND] * 41, {}, "The number of overrides must not exceed 40."),
+        ([NEEDS] * 5, {}, "At most 4 overrides may specify InstanceRequirements."),
+        ([{**KIND, **NEEDS}], {}, "An override may specify either InstanceType or InstanceRequirements, not both."),
+        ([{**KIND, "WeightedCapacity": "1"}, {"InstanceType": "t3.small"}], {},
+         "All overrides must specify a weighted capacity or none of them may."),
+        ([{**KIND, "WeightedCapacity": "1000"}], {}, "1 validation error detected: Value '1000'"),
+        ([{**KIND, "WeightedCapacity": "0"}], {}, "1 validation error detected: Value '0'"),
+        ([KIND], {"OnDemandAllocationStrategy": "no"}, DISTRIBUTION.format("no", "onDemandAllocationStrategy")),
+        ([NEEDS], {"OnDemandAllocationStrategy": "prioritized"}, "The prioritized On-Demand allocation strategy"),
+        ([KIND], {"SpotAllocationStrategy": "no"}, DISTRIBUTION.format("no", "spotAllocationStrategy")),
+        ([KIND], {"OnDemandBaseCapacity": -1}, DISTRIBUTION.format(-1, "onDemandBaseCapacity")),
+        ([KIND], {"OnDemandPercentageAboveBaseCapacity": 101},
+         DISTRIBUTION.format(101, "onDemandPercentageAboveBaseCapacity")),
+        ([KIND], {"SpotInstancePools": 21}, DISTRIBUTION.format(21, "spotInstancePools")),
+        ([KIND], {"SpotInstancePools": 2, "SpotAllocationStrategy": "capacity-optimized"},
+         "SpotInstancePools option is only available with the lowest-price allocation strategy."),
+        ([KIND], {"SpotMaxPrice": "0.0001"}, "Invalid SpotMaxPrice: 0.0001."),
+    ],
+)  # fmt: skip
+def test_policies_that_are_refused(
+    elba: Harness, overrides: list[dict[str, Any]], distribution: dict[str, Any], message: str
+) -> None:
+    policy = mixed_policy(elba, *overrides, **distribution)
+    with pytest.raises(ClientError) as caught:
+        elba.create(MixedInstancesPolicy=policy)
+    error = caught.value.response["Error"]
+    assert error["Code"] == "ValidationError" and error["Message"].startswith(message)
+
+
+def test_a_policy_names_at_most_twenty_templates(elba: Harness) -> None:
+    names = [f"own-{n}" for n in range(21)]
+    for name in names:
+        elba.template(name)
+    overrides = [{**KIND, "LaunchTemplateSpecification": {"LaunchTemplateName": n}} for n in names]
+    with pytest.raises(ClientError, match="at most 20 launch templates"):
+        elba.create(MixedInstancesPolicy=mixed_policy(elba, *overrides[:20]))
+    elba.create(minimum=0, MixedInstancesPolicy=mixed_policy(elba, *overrides[:19]))
+
+
+def test_an_update_keeps_what_it_leaves_out_of_the_policy(elba: Harness) -> None:
+    shares = {"OnDemandBaseCapacity": 1, "OnDemandPercentageAboveBaseCapacity": 25, "SpotMaxPrice": "0.5"}
+    elba.create(minimum=0, MixedInstancesPolicy=mixed_policy(elba, KIND, SpotInstancePools=3, **shares))
+    before = elba.described()["MixedInstancesPolicy"]
+    assert before["InstancesDistribution"] == {
+        **shares,
+        "SpotInstancePools": 3,
+        "SpotAllocationStrategy": "lowest-price",
+        "OnDemandAllocationStrategy": "prioritized",
+    }
+    for change, expected in (
+        ({"OnDemandBaseCapacity": 2}, {**before["InstancesDistribution"], "OnDemandBaseCapacity": 2}),
+        (
+            {"SpotAllocationStrategy": "capacity-optimized", "SpotMaxPrice": ""},
+            {
+                "OnDemandBaseCapacity": 2,
+                "OnDemandPercentageAboveBaseCapacity": 25,
+                "SpotAllocationStrategy": "capacity-optimized",
+                "OnDemandAllocationStrategy": "prioritized",
+            },
+        ),
+    ):
+        elba.asg.update_auto_scaling_group(
+            AutoScalingGroupName="g", MixedInstancesPolicy={"InstancesDistribution": change}
+        )
+        shown = elba.described()["MixedInstancesPolicy"]
+        assert shown == {"LaunchTemplate": before["LaunchTemplate"], "InstancesDistribution": expected}
+    other = {"LaunchTemplate": {**before["LaunchTemplate"], "Overrides": [{"InstanceType": "t3.small"}]}}
+    other["LaunchTemplate"]["LaunchTemplateSpecification"].pop("LaunchTemplateName")
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", MixedInstancesPolicy=other)
+    shown = elba.described()["MixedInstancesPolicy"]
+    assert shown["LaunchTemplate"]["Overrides"] == [{"InstanceType": "t3.small"}]
+    assert shown["InstancesDistribution"] == expected
+
+
+def test_a_launch_source_takes_the_place_of_the_other(elba: Harness) -> None:
+    elba.create(minimum=0, MixedInstancesPolicy=mixed_policy(elba, KIND))
+    configuration = {"ImageId": elba.images()[0], "InstanceType": "t3.micro"}
+    elba.asg.create_launch_configuration(LaunchConfigurationName="c", **configuration)
+    elba.template()
+    sources = {"LaunchConfigurationName": "c", "LaunchTemplate": {"LaunchTemplateName": "web"}}
+    for name, source in sources.items():
+        elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", **{name: source})
+        shown = elba.described()
+        assert [n for n in (*sources, "MixedInstancesPolicy") if n in shown] == [name]
+
+
+@pytest.mark.parametrize(("capacity_type", "desired"), [("vcpu", 9), ("memory-mib", 40000)])
+def test_capacity_in_cpus_or_memory(elba: Harness, capacity_type: str, desired: int) -> None:
+    elba.create(
+        minimum=0,
+        maximum=100_000,
+        DesiredCapacity=desired,
+        DesiredCapacityType=capacity_type,
+        MixedInstancesPolicy=mixed_policy(elba, NEEDS),
+    )
+    elba.advance(60)
+    units = []
+    for instance in elba.described()["Instances"]:
+        type_ = TYPES[instance["InstanceType"]]
+        units.append(type_.vcpus if capacity_type == "vcpu" else type_.memory_mib)
+        assert instance["WeightedCapacity"] == str(units[-1])
+    assert len(units) > 1 and sum(units[:-1]) < desired <= sum(units)
+    assert elba.described()["DesiredCapacityType"] == capacity_type and elba.is_still()
+    distribution = elba.described()["MixedInstancesPolicy"]["InstancesDistribution"]
+    assert distribution["OnDemandAllocationStrategy"] == "lowest-price"
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=2)
+    elba.advance(60)
+    assert len(elba.in_service()) == 1 and elba.is_still()
+
+
+@pytest.mark.parametrize("capacity_type", ["vcpu", "cores"])
+def test_capacity_in_cpus_needs_selection_by_attributes(elba: Harness, capacity_type: str) -> None:
+    for source in ({}, {"MixedInstancesPolicy": mixed_policy(elba, KIND)}):
+        with pytest.raises(ClientError, match="DesiredCapacityType"):
+            elba.create(DesiredCapacityType=capacity_type, **source)
+
+
+def test_types_by_attributes_go_with_the_image_and_may_stand_in_the_template(elba: Harness) -> None:
+    arm = next(i.id for i in built_in_images(REGION).values() if i.architecture == "arm64")
+    needs = {"v_cpu_count": {"min": 2, "max": 2}, "memory_mi_b": {"min": 7000, "max": 9000}}
+    elba.template("needs", image_id=arm, instance_type=None, instance_requirements=needs)
+    plain = {"LaunchTemplateName": "needs"}
+    elba.create(minimum=1, LaunchTemplate=plain)
+    elba.create("mixed", minimum=1, MixedInstancesPolicy={"LaunchTemplate": {"LaunchTemplateSpecification": plain}})
+    elba.advance(60)
+    for name in ("g", "mixed"):
+        (member,) = elba.in_service(name)
+        assert TYPES[member.instance_type].architecture == "arm64" and TYPES[member.instance_type].vcpus == 2
+
+
+def test_an_override_that_cannot_be_launched_is_passed_over(elba: Harness) -> None:
+    kinds = [{"InstanceType": "zz.huge"}, {"InstanceType": "t4g.micro"}, {"InstanceType": "t3.small"}]
+    elba.create(minimum=1, MixedInstancesPolicy=mixed_policy(elba, *kinds))
+    elba.advance(60)
+    assert [m.instance_type for m in elba.in_service()] == ["t3.small"]
+
+
+def test_requirements_that_no_type_meets_fail_the_launch(elba: Harness) -> None:
+    needs = {"InstanceRequirements": {**NEEDS["InstanceRequirements"], "AcceleratorCount": {"Min": 1}}}
+    elba.create(minimum=1, MixedInstancesPolicy=mixed_policy(elba, needs))
+    elba.advance(5)
+    message = "No instance type meets the instance requirements. Launching EC2 instance failed."
+    assert [a.status_message for a in elba.activities()] == [message]
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, {"m5.large", "m5a.large", "m6i.large", "r5.large"}),
+        ({"cpu_manufacturers": ["amd"]}, {"m5a.large"}),
+        ({"instance_generations": ["previous"]}, set()),
+        ({"network_interface_count": {"min": 9}}, set()),
+        ({"local_storage": "required"}, set()),
+        ({"bare_metal": "required"}, set()),
+        ({"accelerator_types": ["gpu"]}, set()),
+        ({"memory_gi_b_per_v_cpu": {"max": 4}}, {"m5.large", "m5a.large", "m6i.large"}),
+        ({"burstable_performance": "required"}, {"t3.large"}),
+        ({"excluded_instance_types": ["m*"]}, {"r5.large"}),
+        ({"allowed_instance_types": ["m5.*"]}, {"m5.large"}),
+    ],
+)
+def test_which_types_meet_requirements(asked: dict[str, Any], expected: set[str]) -> None:
+    known = [
+        TYPES[n] for n in ("t3.large", "m5.large", "m5a.large", "m6i.large", "r5.large", "m5.4xlarge", "m6g.large")
+    ]
+    needs = {"v_cpu_count": {"min": 2, "max": 2}, "memory_mi_b": {"min": 8000}}
+    assert set(mixed.matching_types({**needs, **asked}, known)) == expected

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from elba.autoscaling.resources import Member
+from elba.autoscaling.resources import Member, WarmPool
 from elba.ec2.metadata.answers import Response, respond
 from elba.ec2.metadata.tokens import make_token, token_is_valid
 from elba.ec2.resources import Instance, KeyPair, NetworkInterface, SecurityGroup, Subnet, Vpc
@@ -282,6 +282,28 @@ def test_target_lifecycle_state(state: str, target: str) -> None:
         lifecycle_state=state,
     )
     assert ask(BASE + "autoscaling/target-lifecycle-state", member).body.decode() == target
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "target"),
+    [
+        ("Warmed:Pending:Wait", "", "Warmed:Hibernated"),
+        ("Terminating:Wait", "scale-in", "Warmed:Hibernated"),
+        ("Terminating:Wait", "unhealthy", "Terminated"),
+    ],
+)
+def test_target_lifecycle_state_with_a_warm_pool(state: str, why: str, target: str) -> None:
+    pool = WarmPool(**OWNER, id="g", pool_state="Hibernated", reuse_on_scale_in=True)
+    member = Member(
+        **OWNER,
+        id="i-1",
+        group_name="g",
+        availability_zone="us-east-1a",
+        instance_type="t3.micro",
+        lifecycle_state=state,
+        termination=why,
+    )
+    assert ask(BASE + "autoscaling/target-lifecycle-state", member, pool).body.decode() == target
 
 
 def test_spot_notices() -> None:

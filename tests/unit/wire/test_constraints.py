@@ -153,6 +153,16 @@ def test_an_empty_tag_value_is_a_value() -> None:
     assert request["tags"] == [{"key": "k", "value": ""}, {}, {"key": "nine"}, {"key": "ten"}]
 
 
+def test_an_empty_string_clears_what_is_documented_to_be_cleared_by_it() -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    for name, field in (("PlacementGroup", "placement_group"), ("Context", "context")):
+        operation = SERVICES["autoscaling"].operation("UpdateAutoScalingGroup")
+        assert operation is not None
+        body = f"Action=UpdateAutoScalingGroup&AutoScalingGroupName=g&MinSize=&{name}=".encode()
+        request = operation.parse(detect(HttpRequest("POST", "/", "", headers, body)), "query")
+        assert request == {"auto_scaling_group_name": "g", field: ""}
+
+
 @pytest.mark.parametrize(
     ("source", "yes", "no"),
     [

@@ -28,6 +28,8 @@ NEXT_TURN_SECONDS = 1.0
 ZONE_RETRY_SECONDS = 300.0
 CAPACITY_CODES = ("InsufficientInstanceCapacity", "InsufficientFreeAddressesInSubnet", "SpotMaxPriceTooLow")
 """Of one pool or zone only: the next is tried."""
+UNUSABLE_CODES = ("InvalidParameterValue", "Unsupported")
+"""Of one instance type, perhaps: that is unknown or does not go with the image. The next override is tried."""
 
 
 def fill(turn: Turn) -> None:
@@ -120,7 +122,7 @@ def _launch(turn: Turn, cause: str, kind: str) -> Member | None:
                 return turn.attempt(lambda s=source, p=spot, z=zone: _run(turn, s, p, z, cause, kind))  # type: ignore[misc]
             except ApiError as refused:
                 error = refused
-                if refused.code not in CAPACITY_CODES:
+                if refused.code not in (*CAPACITY_CODES, *UNUSABLE_CODES):
                     break
         assert error is not None
         if error.code not in CAPACITY_CODES or group.availability_zone_distribution == "balanced-only":
@@ -187,7 +189,8 @@ def _sources(turn: Turn, group: Group, zone: str) -> Iterator[tuple[Source | Api
                 raise ApiError("ValidationError", "The launch configuration does not exist")
             yield launch_source.from_configuration(configuration), bool(configuration.data.get("spot_price"))
         elif template is not None:
-            yield launch_source.from_template(turn.tx, turn.call, template, {}), False
+            for choice in launch_source.typed(turn.tx, turn.call, template, {}):
+                yield launch_source.from_template(turn.tx, turn.call, template, choice), False
         elif policy is not None:
             yield from _mixed_sources(turn, policy, zone)
     except ApiError as error:
@@ -210,11 +213,7 @@ def _mixed_sources(turn: Turn, policy: Mapping[str, Any], zone: str) -> Iterator
     spot = mixed.next_is_spot(policy, max(turn.target(), 1), on_demand) if moved is None else moved
     options: list[Mapping[str, Any]] = []
     for override in mixed.overrides(policy) or [{}]:
-        if override.get("instance_requirements"):
-            names = mixed.matching_types(override["instance_requirements"], TYPES.values())
-            options += [{**override, "instance_type": n} for n in names]
-        else:
-            options.append(override)
+        options += launch_source.typed(turn.tx, turn.call, specification, override, turn.group.desired_capacity_type)
     if all(o.get("instance_type") in TYPES for o in options):
         wanted = policy.get("instances_distribution") or {}
         options = mixed.by_preference(
@@ -255,6 +254,12 @@ def _run(turn: Turn, source: Source, spot: bool, zone: str, cause: str, kind: st
     return member
 
 
+def _weight(group: Group, instance_type: str) -> int | None:
+    policy = (group.launch_override or {}).get("mixed_instances_policy") or group.mixed_instances_policy
+    sized = mixed.size_of(group.desired_capacity_type, TYPES.get(instance_type))
+    return mixed.weight_of(policy, instance_type) if sized is None else sized
+
+
 def launch_one(turn: Turn, source: Source, spot: bool, subnet: Subnet, state: str = "Pending") -> Member:
     """The new instance's membership, not yet written. Raises: ApiError, with nothing launched."""
     group = turn.group
@@ -291,7 +296,7 @@ def launch_one(turn: Turn, source: Source, spot: bool, subnet: Subnet, state: st
         launch_template_name=source.launch_template_name,
         launch_template_version=source.launch_template_version,
         protected_from_scale_in=group.new_instances_protected_from_scale_in,
-        weighted_capacity=mixed.weight_of(group.mixed_instances_policy, instance.instance_type),
+        weighted_capacity=_weight(group, instance.instance_type),
         lifecycle_state=state,
         launched_at=turn.now,
         state_since=turn.now,

@@ -32,7 +32,7 @@ def extra_units(turn: Turn, active: Sequence[Member]) -> int:
     excess = on_demand - mixed.on_demand_units(desired, *mixed.distribution(policy))
     surplus_is_spot = excess < 0
     movable = sum(units(m) for m in active if m.spot is surplus_is_spot and not m.protected_from_scale_in)
-    heaviest = mixed.heaviest(policy)
+    heaviest = mixed.grain(policy, group.desired_capacity_type, (units(m) for m in active))
     moves = min(abs(excess), movable)
     if abs(excess) < heaviest or not moves:
         return 0

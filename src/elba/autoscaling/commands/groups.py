@@ -25,6 +25,7 @@ from elba.autoscaling.resources import (
     NotificationConfiguration,
     Policy,
     ScheduledAction,
+    TerminationAdvice,
     WarmPool,
 )
 from elba.call import Answer, Call, Request
@@ -39,13 +40,13 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     """Create a group; its instances are launched later, by the reconciler. Raises: ApiError."""
     name = request["auto_scaling_group_name"]
     ensure_defaults(tx, call)
-    if ":" in name or not all(33 <= ord(c) <= 126 for c in name.replace(" ", "_")):
-        raise faults.constraint(name, "autoScalingGroupName", "not contain a colon or unprintable characters")
+    if ":" in name or not all(33 <= ord(c) <= 126 for c in name):
+        raise faults.constraint(name, "autoScalingGroupName", "hold ASCII characters 33 to 126 but no colon")
     if find_group(tx, call, name) is not None:
         raise faults.group_exists(name)
     if len(tx.all(Group, call.account, call.region)) >= MAX_GROUPS:
         raise faults.limit(f"You have reached the limit of {MAX_GROUPS} Auto Scaling groups.")
-    launch = settings.launch_fields(tx, call, request, required=True)
+    launch = settings.launch_fields(tx, call, request)
     minimum, maximum = request["min_size"], request["max_size"]
     desired = request.get("desired_capacity")
     desired = minimum if desired is None else desired
@@ -77,9 +78,15 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
         **fields,
     )
     settings.check_zonal_shift(tx, group, request)
+    settings.check_whole(tx, group)
     change_desired(tx, call, group, desired, sentences.CREATED)
     _by_user(tx, call, group, desired, "CreateAutoScalingGroup")
-    for hook in request.get("lifecycle_hook_specification_list") or []:
+    specified = request.get("lifecycle_hook_specification_list") or []
+    if len({(h.get("notification_target_arn"), h.get("role_arn")) for h in specified}) > 1:
+        raise faults.validation(
+            "All lifecycle hooks that are specified with a group must have the same notification target and role."
+        )
+    for hook in specified:
         hooks.put_lifecycle_hook(tx, call, {**hook, "auto_scaling_group_name": name})
     return {}
 
@@ -89,7 +96,7 @@ def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     if find_group(tx, call, request["auto_scaling_group_name"]) is None:
         raise faults.validation("AutoScalingGroup name not found - null")  # here alone AWS does not say which
     group = _require_living(tx, call, request)
-    fields = settings.launch_fields(tx, call, request, required=False)
+    fields = settings.launch_fields(tx, call, request, group)
     if fields.get("mixed_instances_policy") and tx.get(WarmPool, call.account, call.region, group.id) is not None:
         raise faults.validation(
             "You can't use a mixed instances policy with an Auto Scaling group that has a warm pool."
@@ -98,6 +105,7 @@ def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     fields |= settings.zone_fields(tx, call, request, group)
     group = msgspec.structs.replace(group, **fields)
     settings.check_zonal_shift(tx, group, request)
+    settings.check_whole(tx, group)
     resized = resize(tx, call, group, request, "a user request")
     _by_user(tx, call, group, resized.desired_capacity, "UpdateAutoScalingGroup")
     return {}
@@ -198,6 +206,7 @@ def remove_group(tx: Transaction, call: Call, group: Group) -> None:
         WarmPool,
         InstanceRefresh,
         LaunchToken,
+        TerminationAdvice,
         Forecast,
         Decision,
     ]

@@ -39,7 +39,7 @@ def start_instance_refresh(tx: Transaction, call: Call, request: Request) -> Ans
         raise faults.validation(f"Strategy {strategy} is not supported by Elba.")
     configuration: dict[str, Any] | None = None
     if wanted := request.get("desired_configuration"):
-        found = launch_fields(tx, call, wanted, required=False)
+        found = launch_fields(tx, call, wanted, group)
         configuration = {n: found[n] for n in ("launch_template", "mixed_instances_policy") if found.get(n) is not None}
     preferences = _preferences(tx, call, group, request.get("preferences") or {}, configuration)
     refresh = InstanceRefresh(

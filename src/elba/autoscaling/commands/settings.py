@@ -11,13 +11,28 @@ from elba.autoscaling.resources import Group, LaunchConfiguration
 from elba.autoscaling.termination import POLICY_TYPES
 from elba.call import Call, Request
 from elba.ec2 import images, profiles, zones
-from elba.ec2.resources import Subnet
+from elba.ec2.resources import PlacementGroup, Subnet
 from elba.elbv2.shifting import is_cross_zone
 from elba.errors import ApiError
 from elba.store.interface import View
 
 HEALTH_CHECK_TYPES = ("EC2", "EBS", "ELB", "VPC_LATTICE")
 MAX_OVERRIDES = 40
+MAX_REQUIREMENTS = 4
+"""Overrides that select types by attributes."""
+MAX_TEMPLATES = 20
+MAX_POOLS = 20
+LEAST_SPOT_PRICE = 0.001
+DISTRIBUTION_STRATEGIES = ("balanced-only", "balanced-best-effort", "reservations-then-balanced")
+"""There are no capacity reservations here to use first."""
+CAPACITY_TYPES = ("units", "vcpu", "memory-mib")
+ON_DEMAND_STRATEGIES = ("lowest-price", "prioritized")
+SPOT_STRATEGIES = (
+    "capacity-optimized",
+    "capacity-optimized-prioritized",
+    "lowest-price",
+    "price-capacity-optimized",
+)
 _LAMBDA = re.compile(r"arn:aws[a-z-]*:lambda:[^:]+:\d{12}:function:[A-Za-z0-9_-]+(:[A-Za-z0-9_-]+)?")
 
 NO_SOURCE = (
@@ -26,14 +41,15 @@ NO_SOURCE = (
 )
 
 
-def launch_fields(view: View, call: Call, request: Request, *, required: bool) -> dict[str, Any]:
+def launch_fields(view: View, call: Call, request: Request, group: Group | None = None) -> dict[str, Any]:
     """`launch_configuration_name`, `launch_template`, `mixed_instances_policy`: the one given, the others cleared.
 
-    Empty if none is given and none is required. Raises: ApiError.
+    `group`: the one to change, for which none needs to be given, and what a mixed instances policy leaves out stays
+    as it is. Raises: ApiError.
     """
     names = ("launch_configuration_name", "launch_template", "mixed_instances_policy", "instance_id")
     given = [n for n in names if request.get(n)]
-    if len(given) > 1 or (required and not given):
+    if len(given) > 1 or (group is None and not given):
         raise faults.validation(NO_SOURCE)
     fields: dict[str, Any] = {
         "launch_configuration_name": "",
@@ -50,7 +66,7 @@ def launch_fields(view: View, call: Call, request: Request, *, required: bool) -
     elif given == ["launch_template"]:
         fields["launch_template"] = _template(view, call, request["launch_template"], typed=False)
     else:
-        fields["mixed_instances_policy"] = _mixed(view, call, request["mixed_instances_policy"])
+        fields["mixed_instances_policy"] = _mixed(view, call, _completed(request["mixed_instances_policy"], group))
     return fields
 
 
@@ -77,6 +93,40 @@ def _template(view: View, call: Call, specification: dict[str, Any], *, typed: b
     return launch_source.specification_of(template, specification.get("version") or "")
 
 
+def _completed(given: dict[str, Any], group: Group | None) -> dict[str, Any]:
+    """The policy with what it leaves out of the group's present one: the template, and parts of the distribution."""
+    present = group.mixed_instances_policy if group is not None else None
+    if present is None:
+        return given
+    merged = {**present["instances_distribution"], **(given.get("instances_distribution") or {})}
+    if merged.get("spot_allocation_strategy") != present["instances_distribution"].get("spot_allocation_strategy"):
+        merged.pop("spot_instance_pools", None)
+    if "spot_instance_pools" in (given.get("instances_distribution") or {}):
+        merged["spot_instance_pools"] = given["instances_distribution"]["spot_instance_pools"]
+    template = given.get("launch_template") or {}
+    specification = template.get("launch_template_specification")
+    if not specification:
+        shown = present["launch_template"]["launch_template_specification"]
+        specification = {k: v for k, v in shown.items() if k != "launch_template_name"}
+    overrides = template.get("overrides")
+    if overrides is None:
+        overrides = [] if given.get("launch_template") else present["launch_template"].get("overrides") or []
+        overrides = [_as_given(o) for o in overrides]
+    return {
+        "launch_template": {"launch_template_specification": specification, "overrides": overrides},
+        "instances_distribution": merged,
+    }
+
+
+def _as_given(override: dict[str, Any]) -> dict[str, Any]:
+    """A stored override as a request would have it: its template by id alone."""
+    own = override.get("launch_template_specification")
+    if own is None:
+        return override
+    by_id = {k: v for k, v in own.items() if k != "launch_template_name"}
+    return {**override, "launch_template_specification": by_id}
+
+
 def _mixed(view: View, call: Call, given: dict[str, Any]) -> dict[str, Any]:
     template = given.get("launch_template") or {}
     specification = template.get("launch_template_specification")
@@ -89,6 +139,8 @@ def _mixed(view: View, call: Call, given: dict[str, Any]) -> dict[str, Any]:
     shown = _template(view, call, specification, typed=True)
     if not typed:
         _template(view, call, specification, typed=False)
+    if sum(bool(o.get("instance_requirements")) for o in overrides) > MAX_REQUIREMENTS:
+        raise faults.validation(f"At most {MAX_REQUIREMENTS} overrides may specify InstanceRequirements.")
     weights = [o.get("weighted_capacity") for o in overrides]
     if any(weights) and not all(weights):
         raise faults.validation("All overrides must specify a weighted capacity or none of them may.")
@@ -100,25 +152,98 @@ def _mixed(view: View, call: Call, given: dict[str, Any]) -> dict[str, Any]:
             raise faults.validation("An override may specify either InstanceType or InstanceRequirements, not both.")
         if own := override.get("launch_template_specification"):
             override["launch_template_specification"] = _template(view, call, own, typed=True)
-    wanted = given.get("instances_distribution") or {}
-    base, percentage = mixed.distribution(given)
-    if base < 0 or not 0 <= percentage <= 100:
-        raise faults.constraint(percentage, "mixedInstancesPolicy.instancesDistribution", "be between 0 and 100")
-    distribution = {
-        "on_demand_allocation_strategy": wanted.get("on_demand_allocation_strategy") or "prioritized",
-        "on_demand_base_capacity": base,
-        "on_demand_percentage_above_base_capacity": percentage,
-        "spot_allocation_strategy": wanted.get("spot_allocation_strategy") or "lowest-price",
+    templates = {shown["launch_template_id"]} | {
+        o["launch_template_specification"]["launch_template_id"]
+        for o in overrides
+        if "launch_template_specification" in o
     }
-    if distribution["spot_allocation_strategy"] == "lowest-price":
-        distribution["spot_instance_pools"] = wanted.get("spot_instance_pools") or 2
-    if wanted.get("spot_max_price"):
-        distribution["spot_max_price"] = wanted["spot_max_price"]
+    if len(templates) > MAX_TEMPLATES:
+        raise faults.validation(f"A mixed instances policy may name at most {MAX_TEMPLATES} launch templates.")
+    by_attributes = any(o.get("instance_requirements") for o in overrides) or (
+        not typed and bool(launch_source.resolve(view, call, specification)[2].get("instance_requirements"))
+    )
+    distribution = _distribution(given, by_attributes)
     policy: dict[str, Any] = {
         "launch_template": {"launch_template_specification": shown, "overrides": overrides},
         "instances_distribution": distribution,
     }
     return policy
+
+
+def _distribution(given: dict[str, Any], by_attributes: bool) -> dict[str, Any]:
+    """The InstancesDistribution with its defaults. Raises: ApiError."""
+    field = "mixedInstancesPolicy.instancesDistribution"
+    wanted = given.get("instances_distribution") or {}
+    base, percentage = mixed.distribution(given)
+    if base < 0:
+        raise faults.constraint(base, f"{field}.onDemandBaseCapacity", "have value greater than or equal to 0")
+    if not 0 <= percentage <= 100:
+        raise faults.constraint(
+            percentage, f"{field}.onDemandPercentageAboveBaseCapacity", "have value between 0 and 100"
+        )
+    on_demand = wanted.get("on_demand_allocation_strategy") or ("lowest-price" if by_attributes else "prioritized")
+    spot = wanted.get("spot_allocation_strategy") or "lowest-price"
+    for name, value, known in (("onDemand", on_demand, ON_DEMAND_STRATEGIES), ("spot", spot, SPOT_STRATEGIES)):
+        if value not in known:
+            allowed = ", ".join(known)
+            raise faults.constraint(value, f"{field}.{name}AllocationStrategy", f"satisfy enum value set: [{allowed}]")
+    if by_attributes and on_demand == "prioritized":
+        raise faults.validation(
+            "The prioritized On-Demand allocation strategy cannot be used with InstanceRequirements."
+        )
+    distribution = {
+        "on_demand_allocation_strategy": on_demand,
+        "on_demand_base_capacity": base,
+        "on_demand_percentage_above_base_capacity": percentage,
+        "spot_allocation_strategy": spot,
+    }
+    pools = wanted.get("spot_instance_pools")
+    if pools is not None and not 1 <= pools <= MAX_POOLS:
+        raise faults.constraint(pools, f"{field}.spotInstancePools", f"have value between 1 and {MAX_POOLS}")
+    if spot == "lowest-price":
+        distribution["spot_instance_pools"] = pools or mixed.DEFAULT_SPOT_POOLS
+    elif pools is not None:
+        raise faults.validation("SpotInstancePools option is only available with the lowest-price allocation strategy.")
+    if price := wanted.get("spot_max_price"):
+        if not re.fullmatch(r"\d+(\.\d+)?", price) or float(price) < LEAST_SPOT_PRICE:
+            raise faults.validation(f"Invalid SpotMaxPrice: {price}. The minimum value is {LEAST_SPOT_PRICE}.")
+        distribution["spot_max_price"] = price
+    return distribution
+
+
+def _check_capacity_type(group: Group) -> None:
+    """Raises: ApiError if the group counts in vCPUs or memory and its types are not selected by attributes."""
+    policy = group.mixed_instances_policy
+    if group.desired_capacity_type in ("", "units"):
+        return
+    if group.desired_capacity_type not in CAPACITY_TYPES:
+        raise faults.validation(
+            f"Invalid DesiredCapacityType: {group.desired_capacity_type}. Valid are {', '.join(CAPACITY_TYPES)}."
+        )
+    if policy is None or policy["instances_distribution"]["on_demand_allocation_strategy"] == "prioritized":
+        raise faults.validation(
+            "DesiredCapacityType is supported for attribute-based instance type selection only: the group has no "
+            "InstanceRequirements."
+        )
+
+
+def _check_placement(view: View, group: Group) -> None:
+    """Raises: ApiError if a cluster placement group should span zones."""
+    if not group.placement_group:
+        return
+    known = view.all(PlacementGroup, group.account, group.region)
+    found = next((p for p in known if p.group_name == group.placement_group), None)
+    if found is not None and found.strategy == "cluster" and len(group.availability_zones) > 1:
+        raise faults.validation(
+            f"The cluster placement group '{found.group_name}' cannot span Availability Zones: "
+            f"{', '.join(group.availability_zones)}."
+        )
+
+
+def check_whole(view: View, group: Group) -> None:
+    """What depends on several settings of the group. Raises: ApiError."""
+    _check_capacity_type(group)
+    _check_placement(view, group)
 
 
 def zone_fields(view: View, call: Call, request: Request, group: Group | None) -> dict[str, Any]:
@@ -231,11 +356,11 @@ def plain_fields(request: Request) -> dict[str, Any]:
         fields["instance_maintenance_policy"] = _maintenance(maintenance)
     if distribution := request.get("availability_zone_distribution"):
         strategy = distribution.get("capacity_distribution_strategy") or "balanced-best-effort"
-        if strategy not in ("balanced-best-effort", "balanced-only"):
+        if strategy not in DISTRIBUTION_STRATEGIES:
             raise faults.constraint(
                 strategy,
                 "availabilityZoneDistribution.capacityDistributionStrategy",
-                "satisfy enum value set: [balanced-only, balanced-best-effort]",
+                f"satisfy enum value set: [{', '.join(DISTRIBUTION_STRATEGIES)}]",
             )
         fields["availability_zone_distribution"] = strategy
     if (impairment := request.get("availability_zone_impairment_policy")) is not None:

@@ -14,6 +14,7 @@ from elba.autoscaling.queries.paging import filters, page
 from elba.autoscaling.queries.warm_pools import shown_pool
 from elba.autoscaling.resources import Activity, Group, Member, WarmPool
 from elba.call import Answer, Call, Request
+from elba.ec2 import zones
 from elba.store.interface import View
 
 
@@ -60,6 +61,7 @@ def shown_group(view: View, group: Group, now: float, with_instances: bool = Tru
         "predicted_capacity": predicted_floor(view, group, now)[0] or None,
         "default_cooldown": group.default_cooldown,
         "availability_zones": group.availability_zones,
+        "availability_zone_ids": [zones.zone_id(z) for z in group.availability_zones],
         "load_balancer_names": [a.identifier for a in attachments if a.type == "elb"],
         "target_group_arns": [a.identifier for a in attachments if a.type == "elbv2" and a.legacy],
         "health_check_type": ",".join(group.health_check_types),
@@ -91,7 +93,7 @@ def shown_group(view: View, group: Group, now: float, with_instances: bool = Tru
         "deletion_protection": group.deletion_protection if group.deletion_protection != "none" else None,
     }
     if with_instances:
-        answer["instances"] = [shown_instance(m) for m in members if not is_warm(m)]
+        answer["instances"] = [shown_instance(view, m) for m in members if not is_warm(m)]
     if pool is not None:
         answer["warm_pool_configuration"] = shown_pool(pool)
         answer["warm_pool_size"] = sum(is_warm(m) for m in members)
@@ -123,7 +125,7 @@ def describe_auto_scaling_instances(view: View, call: Call, request: Request) ->
     return {
         "auto_scaling_instances": [
             {
-                **shown_instance(m),
+                **shown_instance(view, m),
                 "auto_scaling_group_name": m.group_name,
                 "health_status": m.health_status.upper(),
             }

@@ -20,7 +20,7 @@ def describe_warm_pool(view: View, call: Call, request: Request) -> Answer:
     shown, token = page(warm, request, 50, 50)
     return {
         "warm_pool_configuration": shown_pool(pool),
-        "instances": [shown_instance(m) for m in shown],
+        "instances": [shown_instance(view, m) for m in shown],
         "next_token": token,
     }
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from elba.autoscaling.resources import Member
+from elba.autoscaling.resources import Member, WarmPool
 from elba.ec2.instance_types import find_type
 from elba.ec2.profiles import find_profile
 from elba.ec2.resources import (
@@ -124,13 +124,16 @@ def target_lifecycle_state(view: View, instance: Instance) -> str:
     if member is None:
         return ""
     state = member.lifecycle_state
+    pool = view.get(WarmPool, member.account, member.region, member.group_name)
+    warmed = f"Warmed:{pool.pool_state if pool else 'Stopped'}"
     if state.startswith("Warmed:"):
         rest = state.removeprefix("Warmed:")
         if rest.startswith("Terminat"):
             return "Warmed:Terminated"
-        return "Warmed:Stopped" if rest.startswith("Pending") else state
+        return warmed if rest.startswith("Pending") else state
     if state.startswith("Terminat"):
-        return "Terminated"
+        reused = pool is not None and pool.reuse_on_scale_in and not pool.pending_delete
+        return warmed if reused and member.termination == "scale-in" else "Terminated"
     if state in ("EnteringStandby", "Standby"):
         return "Standby"
     if state in ("Detaching", "Detached"):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from elba.call import Answer, Call, Request
 from elba.ec2 import zones
 from elba.ec2.filters import Fields, page, select
-from elba.ec2.instance_types import TYPES, InstanceType
+from elba.ec2.instance_types import PREVIOUS_GENERATION, TYPES, InstanceType
 from elba.errors import ApiError
 from elba.store.interface import View
-
-_PREVIOUS = ("m1", "m4", "c4")
 
 
 def _ebs_optimized(type_: InstanceType) -> str:
@@ -63,7 +61,7 @@ def _network_info(type_: InstanceType) -> Answer:
 
 
 def render_type(type_: InstanceType) -> Answer:
-    current = type_.family not in _PREVIOUS
+    current = type_.family not in PREVIOUS_GENERATION
     return {
         "instance_type": type_.name,
         "current_generation": current,
@@ -108,7 +106,7 @@ _FIELDS: Fields[InstanceType] = {
     "auto-recovery-supported": lambda t: True,
     "bare-metal": lambda t: False,
     "burstable-performance-supported": lambda t: t.burstable,
-    "current-generation": lambda t: t.family not in _PREVIOUS,
+    "current-generation": lambda t: t.family not in PREVIOUS_GENERATION,
     "dedicated-hosts-supported": lambda t: not t.burstable,
     "ebs-info.ebs-optimized-support": _ebs_optimized,
     "ebs-info.encryption-support": lambda t: "supported",
