@@ -242,7 +242,8 @@ def test_capacity_in_cpus_or_memory(elba: Harness, capacity_type: str, desired: 
 
 @pytest.mark.parametrize("capacity_type", ["vcpu", "cores"])
 def test_capacity_in_cpus_needs_selection_by_attributes(elba: Harness, capacity_type: str) -> None:
-    for source in ({}, {"MixedInstancesPolicy": mixed_policy(elba, KIND)}):
+    sources: list[dict[str, Any]] = [{}, {"MixedInstancesPolicy": mixed_policy(elba, KIND)}]
+    for source in sources:
         with pytest.raises(ClientError, match="DesiredCapacityType"):
             elba.create(DesiredCapacityType=capacity_type, **source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -145,6 +146,8 @@ def _sentence(error: ApiError | None, fleet: bool, spot: bool) -> str:
         return "We currently do not have sufficient capacity in the Availability Zones of the group."
     if "iamInstanceProfile" in error.message or "InstanceProfile" in error.code:
         return "Invalid IAM Instance Profile name."
+    if unknown := re.fullmatch(r"The image id '\[(.+)\]' does not exist", error.message):
+        return f"The AMI ID '{unknown[1]}' does not exist."
     message = f"{error.message.rstrip('.')}."
     if not fleet or error.code not in CAPACITY_CODES:
         return message

@@ -13,8 +13,9 @@ from elba.autoscaling.lookup import suspended, units
 
 
 def rebalance_capacity(turn: Turn) -> None:
-    """Take members at risk out of traffic, launch as many beside them (at most a tenth above the maximum), and let
-    them go when those are in service. Without CapacityRebalance they are replaced once they are gone.
+    """Launch as many beside the members at risk (at most a tenth above the maximum), and let them go when those are in
+    service; those that have their two minutes' notice are out of traffic at once. Without CapacityRebalance they are
+    replaced once they are gone.
     """
     group = turn.group
     if not group.capacity_rebalance or any(suspended(group, p) for p in ("Launch", "Terminate")):
@@ -28,7 +29,8 @@ def rebalance_capacity(turn: Turn) -> None:
     ]
     if not due:
         return
-    registration.deregister(turn.tx, turn.call, group, [m.id for m in due])
+    noticed = [m.id for m in due if (i := turn.instance(m)) is not None and i.spot_interruption_time > 0]
+    registration.deregister(turn.tx, turn.call, group, noticed)
     turn.forget_targets()
     most = max(group.desired_capacity, group.max_size + max(1, group.max_size // 10))
     ceiling = min(group.desired_capacity + sum(units(m) for m in due), most)
