@@ -187,6 +187,13 @@ def from_configuration(configuration: LaunchConfiguration) -> Source:
     return Source(request, data["instance_type"], data["image_id"], launch_configuration_name=configuration.id)
 
 
+def weight(group: Group, instance_type: str) -> int | None:
+    """The units that an instance of the type is in the group; None where each is one."""
+    policy = (group.launch_override or {}).get("mixed_instances_policy") or group.mixed_instances_policy
+    sized = mixed.size_of(group.desired_capacity_type, TYPES.get(instance_type))
+    return mixed.weight_of(policy, instance_type) if sized is None else sized
+
+
 def current_template(view: View, call: Call, group: Group) -> str:
     """The id of the template that the group launches from now ("" for a launch configuration)."""
     specification: Mapping[str, Any] | None = group.launch_template

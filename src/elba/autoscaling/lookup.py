@@ -47,6 +47,14 @@ def healthy_zones(view: View, group: Group) -> list[str]:
     return [zone for zone in group.availability_zones if zone != away]
 
 
+def require_living_group(view: View, call: Call, text: str) -> Group:
+    """Raises: ApiError if there is no such group, or it is being deleted."""
+    group = require_group(view, call, text)
+    if group.deleting:
+        raise faults.validation(f"AutoScalingGroup {group.id} is pending delete")
+    return group
+
+
 def members_of(view: View, group: Group) -> list[Member]:
     """All of the group's members, warm ones included."""
     return view.children(Member, group.account, group.region, group.id)

@@ -257,12 +257,6 @@ def _run(turn: Turn, source: Source, spot: bool, zone: str, cause: str, kind: st
     return member
 
 
-def _weight(group: Group, instance_type: str) -> int | None:
-    policy = (group.launch_override or {}).get("mixed_instances_policy") or group.mixed_instances_policy
-    sized = mixed.size_of(group.desired_capacity_type, TYPES.get(instance_type))
-    return mixed.weight_of(policy, instance_type) if sized is None else sized
-
-
 def launch_one(turn: Turn, source: Source, spot: bool, subnet: Subnet, state: str = "Pending") -> Member:
     """The new instance's membership, not yet written. Raises: ApiError, with nothing launched."""
     group = turn.group
@@ -299,7 +293,7 @@ def launch_one(turn: Turn, source: Source, spot: bool, subnet: Subnet, state: st
         launch_template_name=source.launch_template_name,
         launch_template_version=source.launch_template_version,
         protected_from_scale_in=group.new_instances_protected_from_scale_in,
-        weighted_capacity=_weight(group, instance.instance_type),
+        weighted_capacity=launch_source.weight(group, instance.instance_type),
         lifecycle_state=state,
         launched_at=turn.now,
         state_since=turn.now,

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from elba.autoscaling import activities, faults, sentences
+from elba.autoscaling import activities, faults, mixed, sentences
 from elba.autoscaling.advance.launches import first_source, launch_one
 from elba.autoscaling.advance.turn import Turn
-from elba.autoscaling.lookup import require_group
+from elba.autoscaling.lookup import require_living_group, suspended, units
 from elba.autoscaling.resources import Group, LaunchToken
 from elba.call import Answer, Call, Request
 from elba.ec2 import zones
@@ -29,7 +29,7 @@ def launch_instances(tx: Transaction, call: Call, request: Request) -> Answer:
     What could not be launched is among the answer's errors; with RetryStrategy retry-with-group-configuration the
     reconciler goes on trying to launch it.
     """
-    group = require_group(tx, call, request["auto_scaling_group_name"])
+    group = require_living_group(tx, call, request["auto_scaling_group_name"])
     capacity, token = request["requested_capacity"], request["client_token"]
     if not 1 <= len(token) <= 64:
         raise faults.constraint(token, "clientToken", "have length less than or equal to 64")
@@ -44,13 +44,16 @@ def launch_instances(tx: Transaction, call: Call, request: Request) -> Answer:
                 "The client token was used before with different parameters.",
             )
         return dict(known.answer)
-    if group.launch_template is None:
-        raise faults.validation("LaunchInstances requires an Auto Scaling group that uses a launch template.")
-    if not 1 <= capacity <= MOST:
+    spot = _is_spot(group)
+    if suspended(group, "Launch"):
+        raise faults.validation("The Launch process of the Auto Scaling group is suspended.")
+    # With weights it counts units: more of these may be asked for, though not more instances.
+    weighted = group.desired_capacity_type in ("vcpu", "memory-mib") or mixed.heaviest(group.mixed_instances_policy) > 1
+    if capacity < 1 or (capacity > MOST and not weighted):
         raise faults.validation(f"RequestedCapacity must be between 1 and {MOST}.")
     if group.desired_capacity + capacity > group.max_size:
         raise faults.sizes(group.id, group.min_size, group.max_size, group.desired_capacity, "launch", capacity)
-    answer = _launch(tx, call, group, capacity, _subnets(tx, call, group, request), request)
+    answer = _launch(tx, call, group, capacity, _subnets(tx, call, group, request), request, spot)
     tx.put(
         LaunchToken(
             account=call.account,
@@ -63,6 +66,20 @@ def launch_instances(tx: Transaction, call: Call, request: Request) -> Answer:
         )
     )
     return answer
+
+
+def _is_spot(group: Group) -> bool:
+    """Whether the group's policy makes all its instances spot. Raises: ApiError if it mixes, or names no template."""
+    if group.launch_template is not None:
+        return False
+    if group.mixed_instances_policy is None:
+        raise faults.validation("LaunchInstances requires an Auto Scaling group that uses a launch template.")
+    base, percentage = mixed.distribution(group.mixed_instances_policy)
+    if percentage == 100:
+        return False
+    if base == 0 and percentage == 0:
+        return True
+    raise faults.validation("LaunchInstances does not support groups that mix On-Demand and Spot Instances.")
 
 
 def _subnets(tx: Transaction, call: Call, group: Group, request: Request) -> list[Subnet]:
@@ -90,7 +107,7 @@ def _named(parameter: str, subnet: Subnet) -> str:
 
 
 def _launch(
-    tx: Transaction, call: Call, group: Group, capacity: int, subnets: list[Subnet], request: Request
+    tx: Transaction, call: Call, group: Group, capacity: int, subnets: list[Subnet], request: Request, spot: bool
 ) -> Answer:
     turn = Turn(tx, call, group.id)
     cause = sentences.at(
@@ -101,17 +118,19 @@ def _launch(
     errors: list[dict[str, Any]] = []
     launched: dict[str, dict[str, Any]] = {}
     count = 0
-    for number in range(capacity):
+    for number in range(MOST):
+        if count >= capacity:
+            break
         subnet = subnets[number % len(subnets)]
         where = {
             "subnet_id": subnet.id,
             "availability_zone": subnet.availability_zone,
             "availability_zone_id": zones.zone_id(subnet.availability_zone),
-            "market_type": "on-demand",
+            "market_type": "spot" if spot else "on-demand",
         }
         try:
             source = first_source(turn, group, subnet.availability_zone)
-            member = turn.attempt(lambda s=source, n=subnet: launch_one(turn, s, False, n))  # type: ignore[misc]
+            member = turn.attempt(lambda s=source, n=subnet: launch_one(turn, s, spot, n))  # type: ignore[misc]
         except ApiError as error:
             errors.append({**where, "error_code": error.code, "error_message": error.message})
             break
@@ -126,11 +145,17 @@ def _launch(
             details=activities.details(subnet.id, subnet.availability_zone),
         )
         tx.put(msgspec.structs.replace(member, activity_id=activity.id))
-        count += 1
-        of_subnet = launched.setdefault(subnet.id, {**where, "instance_type": member.instance_type, "instance_ids": []})
+        count += units(member)
+        shown: dict[str, Any] = {
+            **where,
+            "market_type": "spot" if member.spot else "on-demand",
+            "instance_type": member.instance_type,
+            "instance_ids": [],
+        }
+        of_subnet = launched.setdefault(subnet.id, shown)
         of_subnet["instance_ids"].append(member.id)
     retries = request.get("retry_strategy") == "retry-with-group-configuration"
-    grown = group.desired_capacity + (capacity if retries else count)
+    grown = group.desired_capacity + (max(capacity, count) if retries else count)
     turn.change(desired_capacity=grown)
     return {
         "auto_scaling_group_name": group.id,

@@ -11,7 +11,7 @@ from elba.autoscaling.activities import of_group
 from elba.autoscaling.capacity import change_desired
 from elba.autoscaling.commands import alarms, hooks, launch_configurations, settings, tags, traffic
 from elba.autoscaling.decisions import record_decision
-from elba.autoscaling.lookup import LEAVING, find_group, members_of, require_group
+from elba.autoscaling.lookup import LEAVING, find_group, members_of, require_group, require_living_group
 from elba.autoscaling.resources import (
     Activity,
     Decision,
@@ -95,7 +95,7 @@ def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     """Change what the request names; sizes pull desired capacity along unless it is given. Raises: ApiError."""
     if find_group(tx, call, request["auto_scaling_group_name"]) is None:
         raise faults.validation("AutoScalingGroup name not found - null")  # here alone AWS does not say which
-    group = _require_living(tx, call, request)
+    group = require_living_group(tx, call, request["auto_scaling_group_name"])
     fields = settings.launch_fields(tx, call, request, group)
     if fields.get("mixed_instances_policy") and tx.get(WarmPool, call.account, call.region, group.id) is not None:
         raise faults.validation(
@@ -119,13 +119,6 @@ def _by_user(tx: Transaction, call: Call, group: Group, after: int, operation: s
         record_decision(tx, call, group, trigger="user", summary=summary, inputs=inputs, before=before, after=after)
 
 
-def _require_living(tx: Transaction, call: Call, request: Request) -> Group:
-    group = require_group(tx, call, request["auto_scaling_group_name"])
-    if group.deleting:
-        raise faults.validation(f"AutoScalingGroup {group.id} is pending delete")
-    return group
-
-
 def resize(tx: Transaction, call: Call, group: Group, request: Request, who: str) -> Group:
     """Set minimum, maximum and desired capacity as one; written. Raises: ApiError ValidationError."""
     minimum, maximum, desired = (request.get(n) for n in ("min_size", "max_size", "desired_capacity"))
@@ -140,7 +133,7 @@ def resize(tx: Transaction, call: Call, group: Group, request: Request, who: str
 
 def set_desired_capacity(tx: Transaction, call: Call, request: Request) -> Answer:
     """Raises: ApiError ValidationError, ScalingActivityInProgress (with HonorCooldown)."""
-    group = _require_living(tx, call, request)
+    group = require_living_group(tx, call, request["auto_scaling_group_name"])
     desired = request["desired_capacity"]
     for beyond, word, value in (
         (desired > group.max_size, "above max", group.max_size),

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from elba.autoscaling import activities, faults, sentences
+from elba.autoscaling import activities, faults, launch_source, sentences
 from elba.autoscaling.commands.leaving import begin_leaving, begin_termination, details_of
 from elba.autoscaling.lookup import (
     LEAVING,
     is_warm,
     require_group,
+    require_living_group,
     require_member,
     require_member_of,
     suspended,
+    units,
 )
 from elba.autoscaling.resources import Activity, Group, Member
 from elba.call import Answer, Call, Request
@@ -53,6 +55,8 @@ def _terminate(tx: Transaction, call: Call, instance_id: str, decrement: bool) -
         running = tx.get(Activity, call.account, call.region, member.activity_id)
         if running is not None:
             return activities.shown(running)
+    if is_warm(member) and not member.lifecycle_state.endswith(":Retained"):
+        raise faults.validation(f"The instance {instance_id} is in the warm pool of Auto Scaling group {group.id}.")
     cause = f"instance {instance_id} was taken out of service in response to a user request"
     counts = not is_warm(member) and member.lifecycle_state in (
         "Pending",
@@ -61,13 +65,13 @@ def _terminate(tx: Transaction, call: Call, instance_id: str, decrement: bool) -
         "InService",
     )
     if decrement and counts:
-        if group.desired_capacity <= group.min_size:
+        if group.desired_capacity - units(member) < group.min_size:
             raise faults.validation(
                 f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without replacement "
                 "will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false "
                 "or lower group's min size."
             )
-        after = group.desired_capacity - 1
+        after = group.desired_capacity - units(member)
         cause += f", shrinking the capacity from {group.desired_capacity} to {after}"
         group = msgspec.structs.replace(group, desired_capacity=after)
         tx.put(group)
@@ -111,23 +115,26 @@ def set_instance_protection(tx: Transaction, call: Call, request: Request) -> An
     return {}
 
 
-def _shrink(group: Group, count: int, verb: str) -> Group:
-    """The group with desired capacity less by `count`. Raises: ApiError if that is below its minimum."""
-    if group.desired_capacity - count < group.min_size:
-        raise faults.sizes(group.id, group.min_size, group.max_size, group.desired_capacity, verb, count)
-    return msgspec.structs.replace(group, desired_capacity=group.desired_capacity - count)
+def _shrink(group: Group, members: Sequence[Member], verb: str) -> Group:
+    """The group with desired capacity less by the members' units. Raises: ApiError if that is below its minimum."""
+    after = group.desired_capacity - sum(units(m) for m in members)
+    if after < group.min_size:
+        raise faults.sizes(group.id, group.min_size, group.max_size, group.desired_capacity, verb, len(members))
+    return msgspec.structs.replace(group, desired_capacity=after)
 
 
 def attach_instances(tx: Transaction, call: Call, request: Request) -> Answer:
     """Make running instances members; desired capacity grows with them. Raises: ApiError."""
-    group = require_group(tx, call, request["auto_scaling_group_name"])
+    group = require_living_group(tx, call, request["auto_scaling_group_name"])
     ids = _limited(request.get("instance_ids") or [], MAX_INSTANCES)
     if suspended(group, "Launch"):
         raise faults.validation("The Launch process of the Auto Scaling group is suspended.")
     instances = [_attachable(tx, call, group, i) for i in ids]
-    if group.desired_capacity + len(ids) > group.max_size:
+    weights = {i.id: launch_source.weight(group, i.instance_type) for i in instances}
+    more = sum(w or 1 for w in weights.values())
+    if group.desired_capacity + more > group.max_size:
         raise faults.sizes(group.id, group.min_size, group.max_size, group.desired_capacity, "attach", len(ids))
-    group = msgspec.structs.replace(group, desired_capacity=group.desired_capacity + len(ids))
+    group = msgspec.structs.replace(group, desired_capacity=group.desired_capacity + more)
     tx.put(group)
     for instance in instances:
         member = Member(
@@ -140,6 +147,7 @@ def attach_instances(tx: Transaction, call: Call, request: Request) -> Answer:
             image_id=instance.image_id,
             subnet_id=instance.subnet_id,
             spot=instance.lifecycle == "spot",
+            weighted_capacity=weights[instance.id],
             launched_at=instance.launch_time,
             state_since=call.now,
             protected_from_scale_in=group.new_instances_protected_from_scale_in,
@@ -201,14 +209,14 @@ def detach_instances(tx: Transaction, call: Call, request: Request) -> Answer:
     decrement = request["should_decrement_desired_capacity"]
     counting = [m for m in members if m.lifecycle_state == "InService"]
     if decrement:
-        group, before = _shrink(group, len(counting), "detach"), group.desired_capacity
+        group, before = _shrink(group, counting, "detach"), group.desired_capacity
         tx.put(group)
     shown = []
     for member in members:
         what = f"instance {member.id} was detached in response to a user request"
         if decrement and member in counting:
-            what += f", shrinking the capacity from {before} to {before - 1}"
-            before -= 1
+            what += f", shrinking the capacity from {before} to {before - units(member)}"
+            before -= units(member)
         activity = begin_leaving(
             tx,
             call,
@@ -232,14 +240,14 @@ def enter_standby(tx: Transaction, call: Call, request: Request) -> Answer:
     decrement = request["should_decrement_desired_capacity"]
     before = group.desired_capacity
     if decrement:
-        group = _shrink(group, len(members), "enter standby with")
+        group = _shrink(group, members, "enter standby with")
         tx.put(group)
     shown = []
     for member in members:
         what = f"instance {member.id} was moved to standby in response to a user request"
         if decrement:
-            what += f", shrinking the capacity from {before} to {before - 1}"
-            before -= 1
+            what += f", shrinking the capacity from {before} to {before - units(member)}"
+            before -= units(member)
         activity = begin_leaving(
             tx,
             call,
@@ -263,17 +271,18 @@ def exit_standby(tx: Transaction, call: Call, request: Request) -> Answer:
         if member.lifecycle_state != "Standby":
             raise faults.validation(f"The instance {member.id} is not in Standby.")
     before = group.desired_capacity
-    if before + len(members) > group.max_size:
+    after = before + sum(units(m) for m in members)
+    if after > group.max_size:
         raise faults.sizes(group.id, group.min_size, group.max_size, before, "exit standby with", len(members))
-    group = msgspec.structs.replace(group, desired_capacity=before + len(members))
+    group = msgspec.structs.replace(group, desired_capacity=after)
     tx.put(group)
     shown = []
     for member in members:
         what = (
             f"instance {member.id} was moved out of standby in response to a user request, "
-            f"increasing the capacity from {before} to {before + 1}."
+            f"increasing the capacity from {before} to {before + units(member)}."
         )
-        before += 1
+        before += units(member)
         activity = activities.begin(
             tx,
             call,
