@@ -11,7 +11,7 @@ from elba.autoscaling import mixed
 from elba.ec2.images import built_in_images
 from elba.ec2.instance_types import TYPES
 
-from .harness import REGION, Harness
+from .harness import ACCOUNT, REGION, Harness
 from .test_processes_and_errors import mixed_policy
 
 
@@ -120,6 +120,17 @@ def test_zones_and_shares_do_not_fight(elba: Harness, base: int, percentage: int
     elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=zones[1:])
     elba.advance(600)
     assert elba.is_still() and elba.zones() == [2, 2] and options(elba) == shared
+
+
+def test_no_function_is_asked_about_spot_instances_at_risk(elba: Harness) -> None:
+    policies = [f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:choose", "Default"]
+    policy = mixed_policy(elba, {"InstanceType": "t3.micro"}, OnDemandPercentageAboveBaseCapacity=0)
+    elba.create(DesiredCapacity=2, MixedInstancesPolicy=policy, CapacityRebalance=True, TerminationPolicies=policies)
+    elba.advance(60)
+    risky = elba.in_service()[0].id
+    elba.interrupt(risky)
+    elba.advance(60)
+    assert risky not in {m.id for m in elba.members()} and len(elba.in_service()) == 2
 
 
 KIND = {"InstanceType": "t3.micro"}

@@ -19,7 +19,7 @@ from elba.autoscaling.resources import Member
 
 MOST_EXPIRED_PERCENT = 10
 _CAUSES = {"refresh": "INSTANCE_REFRESH", "lifetime": "MAX_INSTANCE_LIFETIME"}
-"""What a termination function is told, by the reason of the replacement."""
+"""What a termination function is told, by the reason of the replacement; of interruptions it is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def replace(
     left = {m.id: m for m in due}
     launches_first = limits.ceiling > group.desired_capacity
     named: set[str] | None = None
-    if left and spare > 0 and advising.function_of(turn):
+    if left and spare > 0 and reason in _CAUSES and advising.function_of(turn):
         named = advising.advised(turn, spare, pick_one, _CAUSES[reason], list(left.values())) or set()
     taken = 0
     while spare > 0 and (choice := [i for i in left if named is None or i in named]):
