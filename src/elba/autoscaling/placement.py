@@ -30,9 +30,10 @@ def next_zone(units: Mapping[str, int], avoided: Iterable[str] = ()) -> str | No
 
 @dataclass(frozen=True, slots=True)
 class Rebalance:
-    """Launch `extra` units first; what is then too much is taken from the fullest zones."""
+    """Launch `extra` units first; what is then too much is taken from the fullest zones. `moves` are due in all."""
 
     extra: int
+    moves: int
     low: str
     units: dict[str, int]
 
@@ -44,12 +45,14 @@ def rebalance(
     desired: int,
     maximum: int,
     heaviest: int = 1,
+    ceiling: int | None = None,
 ) -> Rebalance | None:
     """What rebalancing would do now, or None.
 
     `stranded` units are in zones no longer enabled; `movable` says how many units of each zone (and under ""
     of the stranded ones) may be terminated. The group may pass its maximum by a tenth, at least 1, meanwhile.
-    `heaviest` is the largest weight: zones that differ by less than two of those are balanced.
+    `heaviest` is the largest weight: zones that differ by less than two of those are balanced. `ceiling`: what a
+    maintenance policy says instead of that tenth; at desired capacity nothing may be launched first.
     """
     if not units:
         return None
@@ -75,8 +78,10 @@ def rebalance(
     limit = max(maximum, desired)
     if desired + moves > limit:
         limit = maximum + max(1, maximum // 10)
+    if ceiling is not None:
+        limit = ceiling
     extra = min(moves, max(0, limit - desired))
-    return Rebalance(extra, low, dict(units)) if extra else None
+    return Rebalance(extra, moves, low, dict(units)) if extra or ceiling is not None else None
 
 
 def balanced(units: Sequence[int], heaviest: int = 1) -> bool:

@@ -64,26 +64,25 @@ def rebalance(turn: Turn) -> None:
         stranded += 0 if zone else units(member)
         if not member.protected_from_scale_in:
             movable[zone] += units(member)
+    desired, limits = group.desired_capacity, None
+    if (policy := group.instance_maintenance_policy) is not None:
+        limits = bounds(desired, policy["min_healthy_percentage"], policy["max_healthy_percentage"])
     plan = placement.rebalance(
         held,
         stranded,
         movable,
-        group.desired_capacity + (over if grows_only else 0),
+        desired + (over if grows_only else 0),
         group.max_size,
         heaviest,
+        limits.ceiling if limits else None,
     )
     if plan is None or group.zone_failures.get(plan.low, 0.0) > turn.now:
         return
-    extra = plan.extra
     why = sentences.rebalanced(plan.units, plan.low)
-    if (policy := group.instance_maintenance_policy) is not None:
-        limits = bounds(group.desired_capacity, policy["min_healthy_percentage"], policy["max_healthy_percentage"])
-        if limits.ceiling == group.desired_capacity:
-            if not grows_only:
-                _terminate_first(turn, min(extra, max(1, group.desired_capacity - limits.floor)), why)
-            return
-        extra = min(extra, limits.ceiling - group.desired_capacity)
-    _begin(turn, over + extra, why)
+    if plan.extra:
+        _begin(turn, over + plan.extra, why)
+    elif limits is not None and limits.ceiling == desired and not grows_only:
+        _terminate_first(turn, min(plan.moves, max(1, desired - limits.floor)), why)
 
 
 def _begin(turn: Turn, surge: int, cause: str) -> None:
