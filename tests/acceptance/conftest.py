@@ -158,6 +158,7 @@ def elba(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield running
     finally:
         running.down()
+        assert "0 zone nodes and 0 instances ended" in running.run("down").stderr
         if request.session.testsfailed > failures and running.home.log_file.exists():
             print("\n".join(running.home.log_file.read_text().splitlines()[-60:]))
     assert running.leftovers() == []

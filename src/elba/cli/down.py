@@ -18,6 +18,7 @@ from elba.config import Home, Settings
 from elba.errors import UserError
 
 PATIENCE_SECONDS = 20.0
+RUNNING = ("running", "pending")
 
 # What Elba makes in its data directory; beginnings, since SQLite and rotated logs add to them.
 OWN_NAMES = (
@@ -44,7 +45,7 @@ def stop_control_plane(home: Home) -> bool:
 
 
 async def stop_world(home: Home) -> tuple[int, int]:
-    """End every zone node and instance of `home`; how many there were of each."""
+    """End every zone node and instance of `home`; how many ran of each."""
     settings = home.read_settings()
     if settings is None:  # its file is gone, or nothing ever ran here: the folders tell
         if not any((home.directory / name).is_dir() for name in ("nodes", "instances")):
@@ -54,15 +55,16 @@ async def stop_world(home: Home) -> tuple[int, int]:
     provider = provider_at(home, settings)
     try:
         found = await provider.observe()
+        ran = sum(each.power in RUNNING for each in found.values())
         await asyncio.gather(*(provider.stop(instance_id, force=True) for instance_id in found))
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while any(each.power in ("running", "pending") for each in (await provider.observe()).values()):
+        while any(each.power in RUNNING for each in (await provider.observe()).values()):
             if time.monotonic() > deadline:
                 raise UserError("some instances do not end", f"See {home.directory}/instances/*/console.log.")
             await asyncio.sleep(0.05)
     finally:
         await provider.close()
-    return nodes, len(found)
+    return nodes, ran
 
 
 def remove(home: Home) -> None:
