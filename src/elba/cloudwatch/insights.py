@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from elba.cloudwatch.buckets import Bucket
 from elba.cloudwatch.expressions.parser import ExpressionError
-from elba.cloudwatch.expressions.values import TimeSeries, Window
+from elba.cloudwatch.expressions.values import Source, TimeSeries, Window
 from elba.cloudwatch.metric import Metric
 from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import parse_statistic
@@ -31,6 +31,9 @@ _ORDERS: dict[str, Callable[[list[float]], float]] = {
 _TOKEN = re.compile(
     r"""\s*(?:(?P<mark>!=|[(),=])|(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[^\s(),='"!]+))""", re.DOTALL
 )
+
+_NAME = re.compile(r"[A-Za-z0-9_.]+", re.ASCII)
+"""What a name can hold without quotation marks; the dot is that of `tag.`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,11 @@ class _Parser:
             match = _TOKEN.match(source, at)
             if match is None or match.lastgroup is None:
                 raise ExpressionError(f"Unexpected character at position {at} of the query")
-            text = match[match.lastgroup]
-            if match.lastgroup == "quoted":
+            kind, text = match.lastgroup, match[match.lastgroup]
+            if kind == "quoted":
+                kind = "name" if text[0] == '"' else "value"
                 text = re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
-            self._tokens.append((match.lastgroup, text))
+            self._tokens.append((kind, text))
             at = match.end()
         self._next = 0
 
@@ -84,11 +88,23 @@ class _Parser:
         if not found:
             raise ExpressionError(f"The query lacks {what}")
 
-    def _name(self) -> str:
+    def _take(self, what: str) -> tuple[str, str]:
         if self._next == len(self._tokens) or self._tokens[self._next][0] == "mark":
-            raise ExpressionError("The query lacks a name")
+            raise ExpressionError(f"The query lacks {what}")
         self._next += 1
-        return self._tokens[self._next - 1][1]
+        return self._tokens[self._next - 1]
+
+    def _name(self) -> str:
+        kind, text = self._take("a name")
+        if kind == "value" or (kind == "word" and _NAME.fullmatch(text) is None):
+            raise ExpressionError(f"The name {text} must be in double quotation marks")
+        return text
+
+    def _value(self) -> str:
+        kind, text = self._take("a value")
+        if kind != "value":
+            raise ExpressionError(f"The value {text} must be in single quotation marks")
+        return text
 
     def _function(self) -> str:
         name = self._name().upper()
@@ -133,8 +149,8 @@ class _Parser:
             order_by = (order, descending)
         limit = SERIES_MOST
         if self._word("LIMIT"):
-            text = self._name()
-            if not text.isdecimal() or not 1 <= int(text) <= SERIES_MOST:
+            kind, text = self._take("a number")
+            if kind != "word" or not text.isdecimal() or not 1 <= int(text) <= SERIES_MOST:
                 raise ExpressionError(f"LIMIT takes a number from 1 to {SERIES_MOST}")
             limit = int(text)
         if self._next < len(self._tokens):
@@ -145,7 +161,7 @@ class _Parser:
         name = self._name()
         equal = self._mark("=")
         self._need(equal or self._mark("!="), "'=' or '!='")
-        return name, equal, self._name()
+        return name, equal, self._value()
 
 
 def parse_insights(source: str) -> Selection:
@@ -199,7 +215,9 @@ def select_groups(
         points = {t: v for t in sorted(buckets) if (v := statistic.of(buckets[t])) is not None}
         if points:
             labels = dict(zip(selection.group_by, values, strict=True))
-            result.append((labels, TimeSeries(points, " ".join(values) or selection.metric_name, period=period)))
+            name = " ".join(values) or selection.metric_name
+            origin = Source(selection.namespace, selection.metric_name, tuple(sorted(labels.items())), statistic.text)
+            result.append((labels, TimeSeries(points, name, period=period, source=origin)))
     if selection.order_by is not None:
         order, descending = _ORDERS[selection.order_by[0]], selection.order_by[1]
         result.sort(key=lambda group: order(list(group[1].values.values())), reverse=descending)

@@ -58,6 +58,8 @@ def _property(metric: Metric, name: str) -> list[str]:
         return [metric.name]
     if name == "Namespace":
         return [metric.namespace]
+    if name == ":aws.AccountId":
+        return [metric.identity[0], "LOCAL"]
     return [value for dimension, value in metric.dimensions if dimension == name]
 
 

@@ -284,7 +284,7 @@ def test_search_refused(query: str) -> None:
 
 def test_insights_query() -> None:
     found = parse_insights(
-        """SELECT AVG("CPU Use") FROM SCHEMA("AWS/EC2", InstanceId) WHERE InstanceId != 'i-1' AND Zone = a
+        """SELECT AVG("CPU Use") FROM SCHEMA("AWS/EC2", InstanceId) WHERE InstanceId != 'i-1' AND Zone = 'a'
         GROUP BY InstanceId ORDER BY MAX() ASC LIMIT 5"""
     )
     assert (found.function, found.metric_name, found.namespace, found.limit) == ("AVG", "CPU Use", "AWS/EC2", 5)

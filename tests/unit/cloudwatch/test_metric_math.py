@@ -238,3 +238,124 @@ def test_not_evaluated(expression: str) -> None:
 
 def test_a_long_sum_is_no_deep_recursion() -> None:
     assert points("+".join(["m1"] * 600), m1=[1]) == [600]
+
+
+def kind(expression: str) -> str:
+    """S, TS or TS[], what the expression gives; - if it is refused."""
+    try:
+        found = value(expression, a=[1, 2, None, 4], b=[2, None, 3, 4])
+    except ExpressionError:
+        return "-"
+    return "TS[]" if isinstance(found, list) else "TS" if isinstance(found, TimeSeries) else "S"
+
+
+@pytest.mark.parametrize(
+    ("call", "of_number", "of_series", "of_array"),
+    [
+        *((f"{name}(?)", "S", "TS", "TS[]") for name in ("ABS", "CEIL", "FLOOR", "LOG", "LOG10", "-")),
+        *((f"{name}(?)", "-", "S", "TS") for name in ("AVG", "MAX", "MIN", "SUM", "STDDEV", "DATAPOINT_COUNT")),
+        *((f"{name}(?)", "-", "TS", "TS[]") for name in ("DIFF", "DIFF_TIME", "RATE", "RUNNING_SUM")),
+        *((f"FILL(?, {by})", "-", "TS", "TS[]") for by in ("0", "REPEAT", "LINEAR", "a", "AVG(a)")),
+        ("FILL(a, ?)", "TS", "TS", "-"),
+        *((f"{name}(?)", "-", "TS", "TS") for name in ("FIRST", "LAST")),
+        ("METRIC_COUNT(?)", "-", "S", "S"),
+        *((f"{name}(?)", "-", "TS", "-") for name in ("MINUTE", "HOUR", "DAY", "DATE", "MONTH", "YEAR", "EPOCH")),
+        ("PERIOD(?)", "-", "S", "-"),
+        ("REMOVE_EMPTY(?)", "-", "TS[]", "TS[]"),
+        ("SLICE(?, 0)", "-", "TS[]", "TS[]"),
+        ("SORT(?, MAX, ASC)", "-", "TS[]", "TS[]"),
+        ("TIME_SERIES(?)", "TS", "-", "-"),
+        ("ANOMALY_DETECTION_BAND(?)", "-", "TS[]", "-"),
+        ("IF(?, a, b)", "TS", "TS", "-"),
+        ("IF(a, ?, 1)", "TS", "TS", "-"),
+        ("IF(a, 1, ?)", "TS", "TS", "-"),
+        ("METRICS(?)", "-", "-", "-"),
+        *((f"? {sign} 2", "S", "TS", "TS[]") for sign in ("+", "-", "*", "/", "^", "<", ">=", "==", "AND", "||")),
+        *((f"a {sign} ?", "TS", "TS", "TS[]") for sign in ("+", "-", "*", "/", "!=", "OR")),
+        *((f"METRICS() {sign} ?", "TS[]", "TS[]", "-") for sign in ("+", "/", "<")),
+    ],
+)
+def test_types(call: str, of_number: str, of_series: str, of_array: str) -> None:
+    """What each function makes of a scalar, a time series and an array of them."""
+    kinds = [kind(call.replace("?", argument)) for argument in ("5", "b", "[a, b]")]
+    assert kinds == [of_number, of_series, of_array]
+
+
+NOTHING: Points = [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("AVG(n) + TIME_SERIES(1)", [1, 1, 1, 1, 1]),
+        ("n + n", NOTHING),
+        ("FILL(n, REPEAT)", NOTHING),
+        ("FILL(n, LINEAR)", NOTHING),
+        ("FILL(n, 3)", [3] * 5),
+        ("FILL(n, g)", [None, 1, None, None, 4]),
+        ("FILL(FILL(g, LINEAR), REPEAT)", [None, 1, 2, 3, 4]),
+        ("DIFF(n)", NOTHING),
+        ("RATE(n)", NOTHING),
+        ("RUNNING_SUM(n)", NOTHING),
+        ("TIME_SERIES(DATAPOINT_COUNT(n))", [0] * 5),
+        ("TIME_SERIES(METRIC_COUNT(REMOVE_EMPTY(METRICS())))", [1] * 5),
+        ("FIRST(SLICE(METRICS(), 5))", NOTHING),
+        ("MINUTE(n)", [0, 1, 2, 3, 4]),
+        ("IF(n, 1, 2)", NOTHING),
+        ("IF(g > 2, g)", [None, None, None, None, 4]),
+        ("IF(g > 2, n, 7)", [None, 7, None, None, 0]),
+        ("AVG([g, n])", [None, 0.5, None, None, 2]),
+        ("STDDEV([g, g * 3])", [None, 1, None, None, 4]),
+        ("MIN([g, n])", [None, 1, None, None, 4]),
+        ("SUM(REMOVE_EMPTY([n, n])) + g", [None, 1, None, None, 4]),
+        ("g / (g - 1)", [None, None, None, None, 4 / 3]),
+        ("g ^ 0.5", [None, 1, None, None, 2]),
+        ("(0 - g) ^ 0.5", NOTHING),
+        ("g ^ 9999", [None, 1, None, None, None]),
+        ("LOG(g - 1)", [None, None, None, None, pytest.approx(1.0986, abs=1e-4)]),
+        ("NOTE(g)", None),
+        ("sum([g, n])", [None, 1, None, None, 4]),
+        ("g and 1", [None, 1, None, None, 1]),
+        (".5 * g + 1e0", [None, 1.5, None, None, 3]),
+        ("g - -1", [None, 2, None, None, 5]),
+        ("2 - 3 - g", [None, -2, None, None, -5]),
+        ("g > 0 == 1", [None, 1, None, None, 1]),
+        ("g < 2 OR g > 3 AND 0", [None, 1, None, None, 0]),
+    ],
+)
+def test_edges(expression: str, expected: Points | None) -> None:
+    """Empty series, gaps, results that are not finite, precedence and spelling."""
+    if expected is None:
+        assert kind(expression) == "-"
+        return
+    found = value(expression, g=GAPS, n=NOTHING)
+    assert isinstance(found, TimeSeries)
+    assert [found.values.get(t) for t in GRID] == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("METRICS() * 10", [[10, 20, None, 40], [20, None, 30, 40]]),
+        ("a + METRICS()", [[2, 4, None, 8], [3, 2, 3, 8]]),
+        ("METRICS() / a", [[1, 1, None, 1], [2, 0, None, 1]]),
+        ("DIFF([a, b])", [[None, 1, None, 2], [None, None, 1, 1]]),
+        ("DIFF_TIME([a, b])", [[None, 60, None, 120], [None, None, 120, 60]]),
+        ("RATE([a, b])", [[None, 1 / 60, None, 2 / 120], [None, None, 1 / 120, 1 / 60]]),
+        ("RUNNING_SUM([a, b])", [[1, 3, None, 7], [2, None, 5, 9]]),
+        ("FILL([a, b], 0)", [[1, 2, 0, 4, 0], [2, 0, 3, 4, 0]]),
+        ("FILL(METRICS(), REPEAT)", [[1, 2, 2, 4, 4], [2, 2, 3, 4, 4]]),
+        ("[a, [b, a]]", [[1, 2, None, 4], [2, None, 3, 4], [1, 2, None, 4]]),
+        ("SORT(METRICS(), AVG, DESC)", [[2, None, 3, 4], [1, 2, None, 4]]),
+        ("SORT(METRICS(), MIN, ASC, 1)", [[1, 2, None, 4]]),
+        ("SLICE(SORT(METRICS(), SUM, DESC), 0, 1)", [[2, None, 3, 4]]),
+        ("ANOMALY_DETECTION_BAND(a)", [[3, 4, None, 6], [-1, 0, None, 2]]),
+        ("ABS(0 - [a, b])", [[1, 2, None, 4], [2, None, 3, 4]]),
+    ],
+)
+def test_of_each_series_of_an_array(expression: str, expected: list[Points]) -> None:
+    found = value(expression, a=[1, 2, None, 4], b=[2, None, 3, 4])
+    assert isinstance(found, list)
+    length = max(len(each) for each in expected)
+    shown = [[each.values.get(t) for t in GRID][:length] for each in found]
+    assert shown == [each + [None] * (length - len(each)) for each in expected]

@@ -170,26 +170,23 @@ def _interpolated(values: dict[int, float], times: Iterable[int]) -> dict[int, f
 
 
 def _if(_: Environment, arguments: list[Value], __: Function) -> Value:
-    condition, then = arguments[0], arguments[1]
-    otherwise: Value | None = arguments[2] if len(arguments) == 3 else None
+    condition, then, *rest = (each if isinstance(each, float) else require_series(each, "IF") for each in arguments)
+    otherwise = rest[0] if rest else None
     if isinstance(condition, float):
         if condition:
             return then
         return TimeSeries({}) if otherwise is None else otherwise
-    chooser = require_series(condition, "IF")
     values: dict[int, float] = {}
-    for time, chosen in chooser.values.items():
+    for time, chosen in condition.values.items():
         if chosen:
             values[time] = _at(then, time, 0.0) or 0.0
         elif otherwise is not None and (value := _at(otherwise, time, None)) is not None:
             values[time] = value
-    return chooser.with_values(values)
+    return condition.with_values(values)
 
 
-def _at(value: Value, time: int, absent: float | None) -> float | None:
-    if isinstance(value, float):
-        return value
-    return require_series(value, "IF").values.get(time, absent)
+def _at(value: float | TimeSeries, time: int, absent: float | None) -> float | None:
+    return value if isinstance(value, float) else value.values.get(time, absent)
 
 
 def _calendar(name: str, function: Callable[[datetime], int]) -> Implementation:

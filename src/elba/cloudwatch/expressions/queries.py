@@ -20,7 +20,7 @@ from elba.cloudwatch.expressions.parser import (
     parse,
     walk,
 )
-from elba.cloudwatch.expressions.values import TimeSeries, Value, Window, kept_only, require_series
+from elba.cloudwatch.expressions.values import Source, TimeSeries, Value, Window, kept_only, require_series
 from elba.cloudwatch.insights import is_insights, parse_insights, select
 from elba.cloudwatch.limits import UNITS
 from elba.cloudwatch.metric import Metric
@@ -130,8 +130,12 @@ class QuerySet:
         found, _ = values_of(self.metric(query), parse_statistic(stat["stat"]), stat.get("unit"), window, period)
         values = {bucket.start: value for bucket, value in found}
         samples = {bucket.start: bucket.count for bucket, _ in found}
-        label = query.get("label") or stat["metric"].get("metric_name") or ""
-        return TimeSeries(values, label, raw=True, period=period, samples=samples)
+        wanted = stat["metric"]
+        label = query.get("label") or wanted.get("metric_name") or ""
+        source = Source(
+            wanted.get("namespace") or "", wanted.get("metric_name") or "", dimensions_of(wanted), stat["stat"]
+        )
+        return TimeSeries(values, label, raw=True, period=period, samples=samples, source=source)
 
     def selected(self, query: Mapping[str, Any], period: int) -> TimeSeries | list[TimeSeries]:
         """What a Metrics Insights query finds: with GROUP BY an array. Raises: ExpressionError."""
@@ -221,8 +225,8 @@ class _AtPeriod:
             points, _ = values_of(metric, stat, None, kept_only(q.window, period, q.now), period)
             result.append(TimeSeries({bucket.start: value for bucket, value in points}, "", period=period))
         return [
-            TimeSeries(series.values, label, period=period)
-            for series, label in zip(result, search_labels(found), strict=True)
+            TimeSeries(series.values, label, period=period, source=Source(*metric.identity[2:], statistic))
+            for series, label, metric in zip(result, search_labels(found), found, strict=True)
         ]
 
     def band(self, series: TimeSeries, deviations: float, node: Node) -> tuple[TimeSeries, TimeSeries]:

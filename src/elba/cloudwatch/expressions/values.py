@@ -6,6 +6,17 @@ import math
 from dataclasses import dataclass, field, replace
 
 from elba.cloudwatch.expressions.parser import ExpressionError
+from elba.datapoints import Dimensions
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The metric that a series was read from."""
+
+    namespace: str
+    metric_name: str
+    dimensions: Dimensions
+    stat: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +28,7 @@ class TimeSeries:
     raw: bool = False
     period: int = 60
     samples: dict[int, float] = field(default_factory=dict)
+    source: Source | None = None
 
     def with_values(self, values: dict[int, float]) -> TimeSeries:
         return replace(self, values=values, raw=False, samples={})

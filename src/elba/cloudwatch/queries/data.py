@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timezone
 from typing import Any
 
 from elba.call import Answer, Call, Request
@@ -31,6 +32,8 @@ class QueryResult:
     id: str
     label: str
     points: list[tuple[int, float]] = field(default_factory=list)
+    series: TimeSeries | None = None
+    """Of an expression: where the points are from."""
     status: str = "Complete"
     messages: list[dict[str, str]] = field(default_factory=list)
 
@@ -67,7 +70,7 @@ def get_metric_data(engine: SeriesEngine, view: View, call: Call, request: Reque
         except ExpressionError as error:
             raise validation_error(f"Error in expression '{query['id']}': {error}") from None
         for result in found:
-            result.label = expand_label(query, result.label, result.points, call, zone)
+            result.label = label_of(query, result, len(found), call, zone)
         results += found
     descending = request.get("scan_by") != "TimestampAscending"
     for result in results:
@@ -108,7 +111,15 @@ def evaluate_query(queries: QuerySet, query: Mapping[str, Any], label: str) -> l
         many = queries.value(id_, queries.period(query))
     if isinstance(many, TimeSeries):
         return [QueryResult(id_, label, list(many.values.items()))]
-    return [QueryResult(id_, series.label or label, list(series.values.items())) for series in many]
+    return [QueryResult(id_, series.label or label, list(series.values.items()), series) for series in many]
+
+
+def label_of(query: Mapping[str, Any], result: QueryResult, results: int, call: Call, zone: timezone) -> str:
+    """A result's label; of several results that a query has, its own label follows the query's."""
+    label = query.get("label")
+    if results > 1 and label and "${" not in label:
+        return f"{label} {result.label}"
+    return expand_label(query, result.label, result.points, call, zone, result.series)
 
 
 def default_labels(queries: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -12,9 +12,8 @@ from elba.cloudwatch.commands.validation import require_queries
 from elba.cloudwatch.expressions.parser import ExpressionError
 from elba.cloudwatch.expressions.queries import QuerySet
 from elba.cloudwatch.expressions.values import Window
-from elba.cloudwatch.labels import expand_label
 from elba.cloudwatch.limits import validation_error
-from elba.cloudwatch.queries.data import default_labels, evaluate_query
+from elba.cloudwatch.queries.data import default_labels, evaluate_query, label_of
 from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.widget_images.widget import Widget, read_widget
 from elba.store.interface import View
@@ -65,7 +64,7 @@ def picture_of(engine: SeriesEngine, view: View, call: Call, request: Request) -
             raise validation_error(f"Error in expression '{query['id']}': {error}") from None
         for result in results:
             points = sorted(result.points)
-            label = expand_label(query, result.label, points, call, widget.zone)
+            label = label_of(query, result, len(results), call, widget.zone)
             color = row.rendering.get("color") if len(results) == 1 else None
             right = row.rendering.get("yAxis") == "right"
             lines.append(Line(label, points, period, color, right, _unit(queries, query)))
