@@ -253,8 +253,12 @@ class Chaos:
 
     def refresh(self) -> None:
         low = self.chance.choice([0, 50, 90, 100])
+        strategy: dict[str, Any] = {}
+        if self.elba.group().mixed_instances_policy is not None and self.chance.random() < 0.5:
+            strategy = {"Strategy": "ReplaceRootVolume", "DesiredConfiguration": self.with_images()}
         self.elba.asg.start_instance_refresh(
             AutoScalingGroupName="g",
+            **strategy,
             Preferences={
                 "MinHealthyPercentage": low,
                 "MaxHealthyPercentage": 100 if low == 0 else self.chance.choice([100, 110, 150]),
@@ -263,6 +267,15 @@ class Chaos:
                 "StandbyInstances": self.chance.choice(["Wait", "Ignore", "Terminate"]),
             },
         )
+
+    def with_images(self) -> dict[str, Any]:
+        """The group's mixed instances policy with an image in each override."""
+        policy = self.elba.described()["MixedInstancesPolicy"]
+        template = policy["LaunchTemplate"]
+        specification = {k: v for k, v in template["LaunchTemplateSpecification"].items() if k != "LaunchTemplateName"}
+        overrides = [{**o, "ImageId": self.chance.choice(self.elba.images())} for o in template["Overrides"]]
+        launch = {"LaunchTemplateSpecification": specification, "Overrides": overrides}
+        return {"MixedInstancesPolicy": {**policy, "LaunchTemplate": launch}}
 
     def cancel(self) -> None:
         self.elba.asg.cancel_instance_refresh(AutoScalingGroupName="g")

@@ -23,6 +23,9 @@ PROGRESS = {
     "InProgress": 0,
     "WaitingForELBConnectionDraining": 50,
     "MidLifecycleAction": 60,
+    "WaitingForInPlaceUpdateToStart": 10,
+    "InPlaceUpdateInProgress": 50,
+    "WaitingForInPlaceUpdateToFinalize": 80,
 }
 ENDED = ("Successful", "Failed", "Cancelled")
 

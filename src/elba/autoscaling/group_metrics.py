@@ -5,7 +5,7 @@ Source: Auto Scaling user guide, "Available metrics and dimensions".
 
 from __future__ import annotations
 
-from elba.autoscaling.lookup import LEAVING, is_warm, members_of, units
+from elba.autoscaling.lookup import LEAVING, REROOTING, is_warm, members_of, units
 from elba.autoscaling.resources import Group, Member, WarmPool
 from elba.clock import Timestamp
 from elba.datapoints import Datapoint, dimensions
@@ -16,7 +16,7 @@ def _kind(member: Member) -> str:
     state = member.lifecycle_state
     if state == "InService":
         return "InService"
-    if state.startswith("Pending"):
+    if state.startswith("Pending") or state in REROOTING:
         return "Pending"
     if state in LEAVING or state == "Terminating:Retained":
         return "Terminating"

@@ -11,7 +11,15 @@ from elba.call import Call
 from elba.ec2.resources import Instance
 from elba.store.interface import View
 
-COUNTED = ("Pending", "Pending:Wait", "Pending:Proceed", "InService")
+REROOTING = (
+    "ReplacingRootVolume",
+    "ReplacingRootVolume:Wait",
+    "ReplacingRootVolume:Proceed",
+    "RootVolumeReplaced",
+)
+"""An instance refresh replaces the root volume of an instance that stays."""
+
+COUNTED = ("Pending", "Pending:Wait", "Pending:Proceed", "InService", *REROOTING)
 """Lifecycle states that count against desired capacity."""
 
 LEAVING = ("Terminating", "Terminating:Wait", "Terminating:Proceed")

@@ -134,6 +134,8 @@ class Member(Resource, frozen=True, kw_only=True):
     hooks_started: bool = False
     """The lifecycle actions of its present transition exist (or there were no hooks)."""
     from_warm_pool: bool = False
+    root_task_id: str = ""
+    """The running task that replaces its root volume."""
     from_group: bool = False
     """It went back into the warm pool when the group scaled in."""
 

@@ -72,6 +72,7 @@ UNHEALTHY = {
 
 REFRESH_OUT = TAKEN_OUT + "an instance refresh."
 REFRESH_IN = "an instance was launched in response to an instance refresh."
+REFRESH_ROOT = "an instance's root volume was replaced in response to an instance refresh."
 LIFETIME_OUT = TAKEN_OUT + "the maximum instance lifetime having been reached."
 ALL_PROTECTED = "Could not scale to desired capacity because all remaining instances are protected from scale-in."
 
@@ -97,6 +98,10 @@ def launch_failed(reason: str) -> str:
 
 def terminating(instance_id: str) -> str:
     return f"Terminating EC2 instance: {instance_id}"
+
+
+def replacing_root(instance_id: str) -> str:
+    return f"Replacing the root volume of EC2 instance: {instance_id}"
 
 
 def abandoned(token: str, timed_out: bool) -> str:

@@ -27,6 +27,7 @@ from elba.compute.interface import (
     Power,
     ProviderError,
     Sample,
+    Transient,
 )
 
 Load = Callable[[float], float]
@@ -48,6 +49,7 @@ class _Instance:
     going: bool = False
     """Terminating: nothing but vanishing happens to it any more."""
     boots: int = 1
+    roots: int = 1
     percent: float | None = None
     network: tuple[float, float] = (0.0, 0.0)
     cpu_seconds: float = 0.0
@@ -80,6 +82,7 @@ class FakeProvider:
         self._clock = clock
         self._instances: dict[str, _Instance] = {}
         self._failures: list[ProviderError] = []
+        self._root_failures: list[ProviderError] = []
         self._limits: list[tuple[int, str | None, str | None]] = []
         self._hanging_launches = 0
         self._loads: list[_SharedLoad] = []
@@ -167,6 +170,14 @@ class FakeProvider:
         """How often it has booted: 1 after launch. Raises: NotFound."""
         return self._require(instance_id).boots
 
+    def roots(self, instance_id: str) -> int:
+        """How many root volumes it has had: 1 after launch. Raises: NotFound."""
+        return self._require(instance_id).roots
+
+    def fail_next_root(self, error: ProviderError) -> None:
+        """The next `replace_root` raises `error`."""
+        self._root_failures.append(error)
+
     def commands(self, instance_id: str) -> list[tuple[str, ...]]:
         """What `run` was asked to run inside. Raises: NotFound."""
         return list(self._require(instance_id).commands)
@@ -203,6 +214,15 @@ class FakeProvider:
         instance.exited = instance.stopping = instance.host_failed = False
         instance.boots += 1
         self._begin_boot(instance)
+
+    async def replace_root(self, spec: InstanceSpec) -> None:
+        instance = self._require(spec.instance_id)
+        if instance.power is not Power.STOPPED or instance.going:
+            raise Transient(f"{spec.instance_id} is not stopped")
+        if self._root_failures:
+            raise self._root_failures.pop(0)
+        instance.spec = spec
+        instance.roots += 1
 
     async def stop(self, instance_id: str, *, force: bool = False) -> None:
         instance = self._instances.get(instance_id)

@@ -122,6 +122,10 @@ class Provider(Protocol):
     async def start(self, spec: InstanceSpec) -> None:
         """Start a stopped instance with its directory as it was; user data does not run again. Raises: NotFound."""
 
+    async def replace_root(self, spec: InstanceSpec) -> None:
+        """Give a stopped instance files as a first boot from `spec`'s image finds them; the old ones are gone, and user
+        data will run again. Raises: NotFound, Permanent (the image's files are gone: nothing is changed), Transient."""
+
     async def stop(self, instance_id: str, *, force: bool = False) -> None:
         """Begin stopping: the whole process tree ends, the directory stays. No error if it is not running."""
 

@@ -32,6 +32,10 @@ _ABSENT: dict[type[Resource], tuple[str, str]] = {
     r.Address: ("InvalidAllocationID.NotFound", "The allocation ID '{}' does not exist"),
     r.Volume: ("InvalidVolume.NotFound", "The volume '{}' does not exist."),
     r.Snapshot: ("InvalidSnapshot.NotFound", "The snapshot '{}' does not exist."),
+    r.ReplaceRootVolumeTask: (
+        "InvalidReplaceRootVolumeTaskID.NotFound",
+        "The replaceRootVolumeTask ID '{}' does not exist",
+    ),
     r.KeyPair: ("InvalidKeyPair.NotFound", "The key pair ID '{}' does not exist"),
     r.PlacementGroup: ("InvalidPlacementGroupId.NotFound", "The placement group ID '{}' does not exist"),
     e.VpcEndpoint: ("InvalidVpcEndpointId.NotFound", "The Vpc Endpoint Id '{}' does not exist"),

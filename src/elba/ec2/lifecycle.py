@@ -53,6 +53,7 @@ class Act(StrEnum):
     STOP = "stop"
     REBOOT = "reboot"
     TERMINATE = "terminate"
+    REPLACE_ROOT = "replace-root"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,8 +92,8 @@ def moved(instance: Instance, state: str, now: Timestamp, reason: str = "", mess
         changes.update(state_reason_code=reason, state_reason_message=message or REASONS.get(reason, reason))
     if state != "running":
         changes.update(instance_status="initializing", system_status="initializing")
-    if state == "terminated" and not instance.terminated_at:
-        changes.update(terminated_at=now)
+    if state == "terminated":
+        changes.update(terminated_at=instance.terminated_at or now, recovery="", root_task_id="")
     return replace(instance, **changes)
 
 
@@ -139,7 +140,7 @@ def _plan_stopped(instance: Instance, world: World, now: Timestamp) -> Plan:
     if instance.state == "stopped" and world in (World.ABSENT, World.STOPPED, World.EXITED):
         return Plan(instance=instance)
     # A start or reboot that was overtaken by the stop is done with.
-    down = replace(instance, force_stop=False, recovery="", boots_done=instance.boots)
+    down = replace(instance, force_stop=False, recovery="", root_task_id="", boots_done=instance.boots)
     if world in (World.STOPPED, World.EXITED):
         return Plan(instance=_with_reason(moved(down, "stopped", now)))
     if world is World.ABSENT:
@@ -158,10 +159,15 @@ def _with_reason(instance: Instance) -> Instance:
 
 
 def _plan_recovery(instance: Instance, world: World, now: Timestamp) -> Plan:
-    """It stays running, with its addresses: ended where it is, started elsewhere. Source: EC2 user guide, "Recover
-    your instance"."""
+    """It stays running, with its addresses: ended where it is, started elsewhere, or with a new root volume.
+
+    Source: EC2 user guide, "Recover your instance", "Replace the root volume"."""
     if world is World.ABSENT:
         return _plan_exit(instance, world, now)
+    if instance.recovery == "replacing" and world in (World.STOPPED, World.EXITED):
+        return Plan(instance=instance, act=Act.REPLACE_ROOT, after_seconds=0)
+    if instance.recovery == "replacing":
+        return Plan(instance=instance, act=Act.STOP, after_seconds=LOOK_AGAIN_SECONDS)
     if instance.recovery == "stopping":
         if world in (World.STOPPED, World.EXITED):
             return Plan(instance=replace(instance, recovery="starting"), after_seconds=0)
@@ -170,7 +176,7 @@ def _plan_recovery(instance: Instance, world: World, now: Timestamp) -> Plan:
         return Plan(instance=instance, act=Act.START, after_seconds=LOOK_AGAIN_SECONDS)
     if world is World.PENDING:
         return Plan(instance=instance, after_seconds=LOOK_AGAIN_SECONDS)
-    done = replace(instance, recovery="", force_stop=False, boots_done=instance.boots)
+    done = replace(instance, recovery="", root_task_id="", force_stop=False, boots_done=instance.boots)
     return Plan(instance=replace(done, instance_status="initializing", system_status="initializing"))
 
 

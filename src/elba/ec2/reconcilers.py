@@ -27,6 +27,7 @@ from elba.compute.interface import (
     Transient,
 )
 from elba.ec2.commands.lifecycle import release_resources
+from elba.ec2.commands.root_volumes import finish_task, forget_tasks, image_of_task, record_root
 from elba.ec2.launch import build_spec
 from elba.ec2.lifecycle import Act, Plan, World, failed_launch, failed_start, plan_instance
 from elba.ec2.metadata.service import MetadataService
@@ -132,12 +133,17 @@ class InstanceReconciler:
             await self._give_up(instance, "Server.InsufficientInstanceCapacity", str(error))
             return None
         except Permanent as error:
+            if plan.act is Act.REPLACE_ROOT:
+                await self._root_replaced(instance, str(error))
+                return None
             await self._give_up(instance, "Server.InternalError", str(error))
             return None
         except Transient as error:
             return Again(error.after_seconds * self._clock.scale, str(error))
         if plan.act is Act.REBOOT:
             await self._record(instance, replace(instance, boots_done=instance.boots))
+        if plan.act is Act.REPLACE_ROOT:
+            await self._root_replaced(instance)
         if plan.after_seconds is None:
             return Done()
         if plan.after_seconds <= 0:
@@ -158,6 +164,12 @@ class InstanceReconciler:
                 await self._provider.reboot(instance.id)
             case Act.TERMINATE:
                 await self._provider.terminate(instance.id)
+            case Act.REPLACE_ROOT:
+                wanted = replace(instance, image_id=image_of_task(self._store.view, instance))
+                try:
+                    await self._provider.replace_root(build_spec(self._store.view, self._parts.settings, wanted))
+                except NotFound:
+                    raise Permanent("the instance is gone from its host") from None
             case Act.NOTHING:
                 pass
 
@@ -170,6 +182,17 @@ class InstanceReconciler:
                 raise Permanent("the instance is gone from its host") from None
             # It was stopped before its first launch came to anything.
             await self._provider.launch(spec)
+
+    async def _root_replaced(self, seen: Instance, problem: str = "") -> None:
+        """The new root is there, or it cannot be had and the old one stays: either way it is started."""
+        now = self._clock.now()
+        call = Call(account=seen.account, region=seen.region, now=now, ids=self._parts.ids, cause=CAUSE)
+        log.log(
+            logging.WARNING if problem else logging.INFO,
+            "root volume not replaced" if problem else "root volume replaced",
+            extra={"resource": seen.id, "cause": problem or seen.root_task_id},
+        )
+        await self._store.write(lambda tx: record_root(tx, call, seen, problem), CAUSE)
 
     async def _give_up(self, instance: Instance, reason: str, detail: str) -> None:
         log.warning("instance not launched", extra={"resource": instance.id, "cause": f"{reason}: {detail}"})
@@ -184,7 +207,10 @@ class InstanceReconciler:
         def command(tx: Transaction) -> bool:
             if tx.get(Instance, seen.account, seen.region, seen.id) != seen:
                 return False
+            if seen.root_task_id and (new is None or new.root_task_id != seen.root_task_id or new.terminated_at):
+                finish_task(tx, call, seen)
             if new is None:
+                forget_tasks(tx, seen)
                 tx.delete(seen)
                 return True
             tx.put(new if new.state == seen.state else _entered_state(tx, call, new))

@@ -294,6 +294,27 @@ class Volume(Resource, frozen=True, kw_only=True):
         return self.instance_id
 
 
+class ReplaceRootVolumeTask(Resource, frozen=True, kw_only=True):
+    """`state`: in-progress, succeeded or failed. `replaced`: the new volume is there, the instance has yet to boot."""
+
+    KIND: ClassVar[str] = "ec2.replace_root_volume_task"
+
+    instance_id: str
+    image_id: str
+    image_given: bool = False
+    """It replaces the image of the instance; else that stays what it was."""
+    snapshot_id: str = ""
+    delete_replaced_root_volume: bool = False
+    state: str = "in-progress"
+    replaced: bool = False
+    start_time: float = 0.0
+    complete_time: float = 0.0
+    tags: Tags = {}
+
+    def parent_id(self) -> str:
+        return self.instance_id
+
+
 class Snapshot(Resource, frozen=True, kw_only=True):
     """The record of what CreateImage keeps; the files are the image's."""
 
@@ -439,7 +460,11 @@ class Instance(Resource, frozen=True, kw_only=True):
     boots_done: int = 0
     force_stop: bool = False
     recovery: str = ""
-    """"stopping" while it is ended where it is, "starting" until it runs elsewhere; "" if it is not being recovered."""
+    """"stopping" while it is ended where it is, "starting" until it runs elsewhere; "" if it is not being recovered.
+
+    "replacing" while it is ended to get a new root volume, with which it is then started: `root_task_id` says which.
+    """
+    root_task_id: str = ""
     public: bool = False
     public_ip_address: str = ""
     private_dns_name: str = ""

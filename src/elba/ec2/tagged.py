@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[type[Resource], str]] = {
     "i": (r.Instance, "instance"),
     "vol": (r.Volume, "volume"),
     "snap": (r.Snapshot, "snapshot"),
+    "replacevol": (r.ReplaceRootVolumeTask, "replace-root-volume-task"),
     "ami": (r.Image, "image"),
     "vpc": (r.Vpc, "vpc"),
     "subnet": (r.Subnet, "subnet"),

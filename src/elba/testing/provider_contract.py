@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from elba.compute.interface import InstanceSpec, NotFound, ObservedInstance, Power, Provider, Sample
+from elba.compute.interface import InstanceSpec, NotFound, ObservedInstance, Power, Provider, Sample, Transient
 
 
 @dataclass
@@ -227,6 +227,28 @@ class ProviderContract:
             await bench.provider.launch(from_image)
             await bench.until(from_image.instance_id, Power.RUNNING)
             await bench.provider.delete_image("ami-1")
+
+        self.run(scenario)
+
+    def test_a_new_root_is_that_of_a_first_boot(self) -> None:
+        async def scenario(bench: ContractBench) -> None:
+            spec = await bench.launched()
+            try:
+                await bench.provider.replace_root(spec)
+            except Transient:
+                pass
+            else:
+                raise AssertionError("the root of a running instance was replaced")
+            await bench.provider.stop(spec.instance_id)
+            await bench.until(spec.instance_id, Power.STOPPED)
+            await bench.provider.replace_root(spec)
+            await bench.provider.replace_root(spec)
+            observed = await bench.provider.find(spec.instance_id)
+            assert observed is not None
+            assert observed.power is Power.STOPPED
+            await bench.provider.start(spec)
+            await bench.until(spec.instance_id, Power.RUNNING)
+            await refuses(bench.provider.replace_root(bench.spec(9)))
 
         self.run(scenario)
 

@@ -431,6 +431,43 @@ def test_an_image_that_is_gone_is_permanent(directory: Path) -> None:
     run_story(directory, story)
 
 
+def change_image(image: Path) -> None:
+    (image / "from-image").write_text("new")
+    for name in ("dirty", "count"):
+        (image / name).unlink()
+
+
+def test_a_new_root_has_the_images_files_and_user_data_runs_again(directory: Path, mode: dict[str, bool]) -> None:
+    async def story(bench: ContractBench) -> None:
+        spec = a_spec(user_data=b"#!/bin/sh\necho x >>$HOME/count; touch $HOME/dirty", image_path="")
+        root = root_of(directory, spec)
+        await bench.provider.launch(spec)
+        await until(lambda: (root / "dirty").exists())
+        image = await bench.provider.snapshot(spec.instance_id, "ami-2")
+        change_image(Path(image))
+        await bench.provider.stop(spec.instance_id)
+        await bench.until(spec.instance_id, Power.STOPPED)
+        (root / "left").write_text("old")
+        other = msgspec.structs.replace(spec, image_id="ami-2", image_path=image)
+        with pytest.raises(Permanent):
+            await bench.provider.replace_root(msgspec.structs.replace(spec, image_path=image + "-gone"))
+        assert (root / "left").exists(), "nothing is touched for an image that is gone"
+        await bench.provider.replace_root(other)
+        assert not (root / "left").exists()
+        assert not (root / "dirty").exists()
+        assert (root / "from-image").read_text() == "new"
+        # A control plane that begins anew finds it stopped, not new.
+        bench.provider = await bench.restart()
+        await bench.until(spec.instance_id, Power.STOPPED)
+        await bench.provider.start(other)
+        await until(lambda: (root / "dirty").exists())
+        assert (root / "count").read_text() == "x\n"
+        console = (await bench.provider.console_output(spec.instance_id)).decode()
+        assert console.count(f"{spec.instance_id} boots as") == 2
+
+    run_story(directory, story, **mode)
+
+
 def test_an_image_holds_the_files_and_user_data_runs_in_its_instances(directory: Path) -> None:
     async def story(bench: ContractBench) -> None:
         spec = a_spec(user_data=b"#!/bin/sh\necho made >made; mkfifo pipe; ln -s made link")

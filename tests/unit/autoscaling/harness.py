@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 import elba.autoscaling.reconcilers
 import elba.ec2.reconcilers
 from elba.autoscaling.advance import advance
-from elba.autoscaling.resources import Activity, Group, Member
+from elba.autoscaling.resources import Activity, Group, LifecycleAction, Member
 from elba.call import Call
 from elba.clock import VirtualClock
 from elba.cloudwatch import commands as cloudwatch
@@ -217,6 +217,18 @@ class Harness:
         found = self._template(name)
         assert found is not None
         return found.id
+
+    def has_template(self) -> bool:
+        return self._template("web") is not None
+
+    def template_id(self, name: str = "web") -> str:
+        """Of a template that is there."""
+        found = self._template(name)
+        assert found is not None
+        return found.id
+
+    def waiting_actions(self) -> list[LifecycleAction]:
+        return [a for a in self.store.view.all(LifecycleAction, ACCOUNT, REGION) if a.waits]
 
     def _template(self, name: str) -> LaunchTemplate | None:
         found = self.store.view.all(LaunchTemplate, ACCOUNT, REGION)

@@ -9,6 +9,7 @@ from elba.autoscaling.advance import (
     rebalancing,
     refreshing,
     replacing,
+    rerooting,
     shrinking,
     spot,
     traffic,
@@ -45,6 +46,7 @@ def advance(tx: Transaction, call: Call, name: str) -> Timestamp | None:
             turn.look_again_at(action.end_time)
     predicting.raise_to_forecast(turn)
     turn.take_warm = lambda cause, zone, kind: warming.take(turn, cause, zone, kind)
+    turn.reroot = lambda member: rerooting.move_rerooting(turn, member)
     lifecycle.move_members(turn)
     warming.move_warm(turn)
     traffic.move_attachments(turn)

@@ -14,7 +14,7 @@ from elba.autoscaling.commands import registration
 from elba.autoscaling.commands.groups import forget_actions
 from elba.autoscaling.commands.hooks import LAUNCHING, TERMINATING, global_timeout
 from elba.autoscaling.commands.leaving import begin_termination
-from elba.autoscaling.lookup import LEAVING
+from elba.autoscaling.lookup import LEAVING, REROOTING
 from elba.autoscaling.resources import LifecycleAction, LifecycleHook, Member, WarmPool
 from elba.ec2 import commands as ec2
 from elba.errors import ApiError
@@ -44,6 +44,8 @@ def move_members(turn: Turn) -> None:
             _move_pending(turn, member)
         elif state in LEAVING:
             move_leaving(turn, member)
+        elif state in REROOTING:
+            turn.reroot(member)
         elif state in ("EnteringStandby", "Detaching"):
             _move_aside(turn, member)
         elif state in ("Standby", "Terminating:Retained") and turn.instance(member) is None:

@@ -11,18 +11,19 @@ from typing import Any
 import msgspec
 
 from elba.autoscaling import launch_source, mixed, sentences
-from elba.autoscaling.advance import advising
+from elba.autoscaling.advance import advising, rerooting
 from elba.autoscaling.advance.replacing import bounds, replace
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.commands.refreshes import active_refresh, begin_rollback, end_refresh
 from elba.autoscaling.group_metrics import READY, pool_target
-from elba.autoscaling.lookup import COUNTED, LEAVING, shifted_away_from, suspended
+from elba.autoscaling.lookup import COUNTED, LEAVING, REROOTING, shifted_away_from, suspended
 from elba.autoscaling.resources import InstanceRefresh, Member
 from elba.cloudwatch.resources import Alarm, CompositeAlarm
 from elba.errors import ApiError
 
 STUCK_SECONDS = 3600.0
+GOING = ("Detaching", *REROOTING)
 LONGEST_SECONDS = 14 * 86400.0
 
 
@@ -36,7 +37,8 @@ def refresh(turn: Turn) -> None:
     if turn.group.surge:
         turn.change(surge=0, surge_cause="")
     if current.status == "Cancelling":
-        moving = any(m.lifecycle_state.startswith("Pending") or m.lifecycle_state in LEAVING for m in turn.members())
+        states = [m.lifecycle_state for m in turn.members()]
+        moving = any(s.startswith("Pending") or s in LEAVING or s in REROOTING for s in states)
         if not moving:
             end_refresh(turn.tx, turn.call, current, "Cancelled", "Cancelled due to user request.")
         return
@@ -64,10 +66,11 @@ def refresh(turn: Turn) -> None:
 def _begin(turn: Turn, current: InstanceRefresh) -> InstanceRefresh:
     """Find out who has to be replaced."""
     skip = current.preferences.get("skip_matching") or current.status == "RollbackInProgress"
+    same = _has_image if current.strategy == "ReplaceRootVolume" else matches
     due = [
         m.id
         for m in turn.members()
-        if m.lifecycle_state in (*COUNTED, "Standby", "EnteringStandby") and not (skip and matches(turn, m))
+        if m.lifecycle_state in (*COUNTED, "Standby", "EnteringStandby") and not (skip and same(turn, m))
     ]
     warm = [m.id for m in _staying(turn) if not (skip and matches(turn, m))]
     status = "InProgress" if current.status == "Pending" else current.status
@@ -86,6 +89,12 @@ def _begin(turn: Turn, current: InstanceRefresh) -> InstanceRefresh:
 def _staying(turn: Turn) -> list[Member]:
     """Members of the warm pool that are not on their way out."""
     return [m for m in turn.warm() if not m.lifecycle_state.startswith("Warmed:Terminating")]
+
+
+def _has_image(turn: Turn, member: Member) -> bool:
+    """Whether its root volume is from the image that it would get now: all that root volumes are compared by."""
+    source = rerooting.source_for(turn, member)
+    return source is not None and source.image_id == member.image_id
 
 
 def matches(turn: Turn, member: Member) -> bool:
@@ -141,7 +150,11 @@ def _fail(turn: Turn, current: InstanceRefresh, reason: str) -> None:
 def _go_on(turn: Turn, current: InstanceRefresh) -> None:
     preferences = current.preferences
     members = {m.id: m for m in turn.members() if not m.termination}
-    left = [members[i] for i in current.to_replace if i in members and members[i].lifecycle_state != "Detaching"]
+    left = [members[i] for i in current.to_replace if i in members and members[i].lifecycle_state not in GOING]
+    if current.status == "RollbackInProgress" and current.strategy == "ReplaceRootVolume":
+        # Those whose root was just being replaced when the rollback began have what it is to undo.
+        back = [m for m in members.values() if m.lifecycle_state == "InService" and not _has_image(turn, m)]
+        left += [m for m in back if m not in left]
     left = [m for m in left if not _ignored(m, preferences)]
     warmup = preferences["instance_warmup"]
     arrived = [m for m in members.values() if m.lifecycle_state in COUNTED and m not in left]
@@ -185,7 +198,10 @@ def _go_on(turn: Turn, current: InstanceRefresh) -> None:
         preferences["min_healthy_percentage"],
         preferences["max_healthy_percentage"],
     )
-    taken = replace(turn, free, limits, warmup, "refresh", sentences.REFRESH_OUT) if free else 0
+    if current.strategy == "ReplaceRootVolume":
+        taken = rerooting.replace_roots(turn, free, limits, warmup) if free else 0
+    else:
+        taken = replace(turn, free, limits, warmup, "refresh", sentences.REFRESH_OUT) if free else 0
     turn.surge_sentence = sentences.REFRESH_IN
     held = advising.is_unadvised(turn) or not (warming or free)
     if taken:

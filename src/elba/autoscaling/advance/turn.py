@@ -44,6 +44,8 @@ class Turn:
         """Warm members that an instance refresh is to replace: none of them goes into service."""
         self.take_warm: Callable[[str, str | None, str], Member | None] = lambda cause, zone, kind: None
         """Takes a prepared member from the warm pool, if there is one."""
+        self.reroot: Callable[[Member], None] = lambda member: None
+        """Moves on a member whose root volume is replaced."""
         self.grown_from: int | None = None
         self.next: Timestamp | None = None
         self._target_states: dict[str, tuple[str, ...]] | None = None

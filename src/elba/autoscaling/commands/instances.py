@@ -9,6 +9,7 @@ import msgspec
 from elba.autoscaling import activities, faults, launch_source, sentences
 from elba.autoscaling.commands.leaving import begin_leaving, begin_termination, details_of
 from elba.autoscaling.lookup import (
+    COUNTED,
     LEAVING,
     is_warm,
     require_group,
@@ -58,12 +59,7 @@ def _terminate(tx: Transaction, call: Call, instance_id: str, decrement: bool) -
     if is_warm(member) and not member.lifecycle_state.endswith(":Retained"):
         raise faults.validation(f"The instance {instance_id} is in the warm pool of Auto Scaling group {group.id}.")
     cause = f"instance {instance_id} was taken out of service in response to a user request"
-    counts = not is_warm(member) and member.lifecycle_state in (
-        "Pending",
-        "Pending:Wait",
-        "Pending:Proceed",
-        "InService",
-    )
+    counts = member.lifecycle_state in COUNTED
     if decrement and counts:
         if group.desired_capacity - units(member) < group.min_size:
             raise faults.validation(

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from elba.autoscaling import faults
+from elba.autoscaling import faults, mixed
 from elba.autoscaling.commands.settings import launch_fields
 from elba.autoscaling.launch_source import resolve
-from elba.autoscaling.lookup import require_group
+from elba.autoscaling.lookup import COUNTED, members_of, require_group
 from elba.autoscaling.resources import Group, InstanceRefresh
 from elba.call import Answer, Call, Request
 from elba.errors import ApiError
@@ -35,12 +35,14 @@ def start_instance_refresh(tx: Transaction, call: Call, request: Request) -> Ans
             "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh.",
         )
     strategy = request.get("strategy") or "Rolling"
-    if strategy != "Rolling":
-        raise faults.validation(f"Strategy {strategy} is not supported by Elba.")
+    if strategy not in ("Rolling", "ReplaceRootVolume"):
+        raise faults.constraint(strategy, "strategy", "satisfy enum value set: [Rolling, ReplaceRootVolume]")
     configuration: dict[str, Any] | None = None
     if wanted := request.get("desired_configuration"):
         found = launch_fields(tx, call, wanted, group)
         configuration = {n: found[n] for n in ("launch_template", "mixed_instances_policy") if found.get(n) is not None}
+    if strategy == "ReplaceRootVolume":
+        _check_images(tx, group, configuration)
     preferences = _preferences(tx, call, group, request.get("preferences") or {}, configuration)
     refresh = InstanceRefresh(
         account=call.account,
@@ -56,6 +58,28 @@ def start_instance_refresh(tx: Transaction, call: Call, request: Request) -> Ans
     if configuration:
         tx.put(msgspec.structs.replace(group, launch_override=configuration))
     return {"instance_refresh_id": refresh.id}
+
+
+def _check_images(view: View, group: Group, configuration: Mapping[str, Any] | None) -> None:
+    """What AWS asks of a refresh that replaces root volumes. Raises: ApiError ValidationError."""
+    policy = (configuration or {}).get("mixed_instances_policy")
+    if group.mixed_instances_policy is None or policy is None:
+        raise faults.validation(
+            "The ReplaceRootVolume strategy requires an Auto Scaling group and a desired configuration with a mixed "
+            "instances policy."
+        )
+    overrides = mixed.overrides(policy)
+    if not overrides or not all(o.get("image_id") and o.get("instance_type") for o in overrides):
+        raise faults.validation(
+            "The ReplaceRootVolume strategy requires an InstanceType and an ImageId in every override of the desired "
+            "configuration's mixed instances policy."
+        )
+    types = {o["instance_type"] for o in overrides}
+    for member in members_of(view, group):
+        if member.lifecycle_state in COUNTED and member.instance_type not in types:
+            raise faults.validation(
+                f"The instance {member.id} of type {member.instance_type} does not match the desired configuration."
+            )
 
 
 def _preferences(

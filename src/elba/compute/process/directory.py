@@ -88,6 +88,22 @@ class InstanceDirectory:
         _replace(self.path / "user-data.json", msgspec.json.encode(_plan(spec)))
         self.write_spec(spec)
 
+    def replace_root(self, spec: InstanceSpec, trash: Path) -> None:
+        """As before a first boot from `spec`, in the same directory: console and lock stay. Harmless to begin again.
+        Raises: Permanent, with nothing changed."""
+        source = Path(spec.image_path) if spec.image_path else ROOT
+        if not source.is_dir():
+            raise Permanent(f"the files of image {spec.image_id} are gone: {source}")
+        (self.path / "booted").unlink(missing_ok=True)
+        doomed = trash / f"{self.instance_id}.root"
+        _discard(doomed)
+        doomed.mkdir(parents=True)
+        for old in (self.root, self.path / "work"):
+            with contextlib.suppress(FileNotFoundError):
+                old.rename(doomed / old.name)
+        _discard(doomed)
+        self.prepare(spec)
+
     def write_spec(self, spec: InstanceSpec) -> None:
         _replace(self.path / "spec.json", msgspec.json.encode(spec))
 
@@ -124,10 +140,7 @@ class InstanceDirectory:
         trash.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(doomed)
-        for locked in doomed.glob("work/*/work"):  # overlayfs takes all permissions from these
-            with contextlib.suppress(OSError):
-                locked.chmod(0o700)
-        shutil.rmtree(doomed, ignore_errors=True)
+        _discard(doomed)
 
     def _not_in_image(self, directory: str, names: Sequence[str]) -> set[str]:
         left_out = set()
@@ -138,6 +151,13 @@ class InstanceDirectory:
             if special or path.relative_to(self.root).as_posix() in NOT_IN_IMAGES:
                 left_out.add(name)
         return left_out
+
+
+def _discard(doomed: Path) -> None:
+    for locked in doomed.glob("work/*/work"):  # overlayfs takes all permissions from these
+        with contextlib.suppress(OSError):
+            locked.chmod(0o700)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _plan(spec: InstanceSpec) -> BootPlan:

@@ -133,6 +133,20 @@ class ProcessProvider:
             instance.starting = False
             self._changed.set()
 
+    async def replace_root(self, spec: InstanceSpec) -> None:
+        instance = await self._require(spec.instance_id)
+        if instance.starting or instance.ending or await self._reconnected(instance):
+            raise Transient(f"{spec.instance_id} is not stopped")
+        instance.starting = True
+        try:
+            await asyncio.to_thread(instance.directory.replace_root, spec, self._trash)
+            instance.spec = spec
+        except OSError as error:
+            raise Transient(f"the files of {spec.instance_id} cannot be replaced: {error}", 5.0) from error
+        finally:
+            instance.starting = False
+            self._changed.set()
+
     async def stop(self, instance_id: str, *, force: bool = False) -> None:
         await self._open()
         instance = self._instances.get(instance_id)

@@ -13,6 +13,7 @@ from elba.ec2.commands.lifecycle import (
     stop,
     terminate,
 )
+from elba.ec2.commands.root_volumes import replace_root
 from elba.ec2.defaults import ensure_defaults
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "reboot",
     "record_terminated",
     "recover",
+    "replace_root",
     "resolve_launch_template",
     "run_instances",
     "start",

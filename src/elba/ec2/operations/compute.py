@@ -16,6 +16,7 @@ from elba.ec2.commands import (
     lifecycle,
     placement_groups,
     profile_associations,
+    root_volumes,
     tags,
 )
 from elba.ec2.commands import spot as spot_requests
@@ -75,6 +76,8 @@ copy_image = mutating(images.copy_image)
 deregister_image = mutating(images.deregister_image)
 modify_image_attribute = mutating(images.modify_image_attribute)
 delete_snapshot = mutating(images.delete_snapshot)
+create_replace_root_volume_task = mutating(root_volumes.create_replace_root_volume_task)
+describe_replace_root_volume_tasks = reading(storage.describe_replace_root_volume_tasks)
 describe_images = reading(show_images.describe_images)
 describe_image_attribute = reading(show_images.describe_image_attribute)
 describe_volumes = reading(storage.describe_volumes)

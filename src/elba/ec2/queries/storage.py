@@ -7,7 +7,7 @@ from elba.ec2 import zones
 from elba.ec2.faults import require_all
 from elba.ec2.filters import Fields, page, select
 from elba.ec2.queries.describe_instances import instance_time
-from elba.ec2.resources import Snapshot, Volume
+from elba.ec2.resources import ReplaceRootVolumeTask, Snapshot, Volume
 from elba.ec2.tagging import tag_list
 from elba.store.interface import View
 
@@ -190,4 +190,30 @@ def describe_snapshots(view: View, call: Call, request: Request) -> Answer:
             for s in part
         ],
         "next_token": token,
+    }
+
+
+_TASK_FIELDS: Fields[ReplaceRootVolumeTask] = {"instance-id": lambda t: t.instance_id}
+
+
+def describe_replace_root_volume_tasks(view: View, call: Call, request: Request) -> Answer:
+    ids = request.get("replace_root_volume_task_ids")
+    tasks = view.all(ReplaceRootVolumeTask, call.account, call.region)
+    found = require_all(view, call, ReplaceRootVolumeTask, ids) if ids else tasks
+    found = select(found, request.get("filters"), _TASK_FIELDS, lambda t: t.tags)
+    part, token = page(found, request, ids="replace_root_volume_task_ids", least=1, most=50)
+    return {"replace_root_volume_tasks": [shown_root_task(t) for t in part], "next_token": token}
+
+
+def shown_root_task(task: ReplaceRootVolumeTask) -> Answer:
+    return {
+        "replace_root_volume_task_id": task.id,
+        "instance_id": task.instance_id,
+        "task_state": task.state,
+        "start_time": instance_time(task.start_time),
+        "complete_time": instance_time(task.complete_time) if task.complete_time else None,
+        "image_id": task.image_id if task.image_given else None,
+        "snapshot_id": task.snapshot_id or None,
+        "delete_replaced_root_volume": task.delete_replaced_root_volume,
+        "tags": tag_list(task.tags),
     }
