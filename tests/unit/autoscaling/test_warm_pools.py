@@ -244,3 +244,22 @@ def test_one_that_stops_while_its_hook_waits_is_given_up(elba: Harness) -> None:
     elba.advance(200)
     (serving,) = elba.in_service()
     assert serving.id != waiting.id
+
+
+@pytest.mark.parametrize(("low", "high"), [(50, 100), (100, 150)])
+def test_a_rebalancing_takes_none_from_another_zone(elba: Harness, low: int, high: int) -> None:
+    """It would not come to an end: what it puts right is undone at once."""
+    elba.create(
+        minimum=0,
+        maximum=3,
+        DesiredCapacity=3,
+        zones="a",
+        InstanceMaintenancePolicy={"MinHealthyPercentage": low, "MaxHealthyPercentage": high},
+    )
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", PoolState="Running", MinSize=1)
+    elba.advance(60)
+    assert [m.availability_zone for m in elba.members("Warmed:Running")] == [f"{REGION}a"]
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=[f"{REGION}a", f"{REGION}b"])
+    elba.advance(300)
+    assert elba.zones() == [2, 1]
+    assert elba.is_still()

@@ -53,7 +53,9 @@ def fill(turn: Turn) -> None:
             break
         kind = _kind(turn, have)
         cause = _cause(turn, kind, have, target)
-        member = turn.take_warm(cause, _zone(turn, healthy_zones(turn.tx, turn.group), []), kind) or _launch(
+        # One from the warm pool of another zone would undo a rebalancing.
+        bound = "surge" if turn.growth_sentence else kind
+        member = turn.take_warm(cause, _zone(turn, healthy_zones(turn.tx, turn.group), []), bound) or _launch(
             turn, cause, kind
         )
         if member is None:
