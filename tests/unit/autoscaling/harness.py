@@ -315,6 +315,9 @@ class Harness:
         """Instance ids of all targets, and whether they are draining."""
         return {t.target_id: bool(t.draining_since) for t in self.store.view.all(Target)}
 
+    def targets_of(self, instance_id: str) -> list[Target]:
+        return [t for t in self.store.view.all(Target) if t.target_id == instance_id]
+
     def deregister(self, arn: str, instance_id: str) -> None:
         request = {"target_group_arn": arn, "targets": [{"id": instance_id}]}
         self.write(lambda tx: elbv2.deregister_targets(tx, self.call(), request))
