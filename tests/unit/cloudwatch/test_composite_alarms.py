@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from elba.cloudwatch import operations as api
+from elba.cloudwatch.commands import remove_alarms
 from elba.cloudwatch.composite import RuleError, children, holds, parse_rule
+from elba.cloudwatch.resources import Alarm
 from elba.errors import ApiError
 from tests.unit.cloudwatch.bench import ACCOUNT, POLICY, REGION, TOPIC, Bench
 from tests.unit.cloudwatch.test_alarm_loop import put_alarm
@@ -158,19 +160,41 @@ def test_put_refuses(still: Bench, more: dict[str, Any]) -> None:
     assert caught.value.code == "ValidationError"
 
 
-def test_deleted_child_is_in_no_state_and_composites_go_one_by_one(still: Bench) -> None:
+def test_what_a_composite_alarm_depends_on_cannot_be_deleted(still: Bench) -> None:
+    """The texts are recorded from the service."""
+    for name in ("a", "b", "e"):
+        put_alarm(still, name)
+    put(still, "c", "ALARM(a) OR ALARM(b)")
+    put(still, "d", "NOT ALARM(c)")
+
+    def refused(*names: str) -> str:
+        with pytest.raises(ApiError) as caught:
+            still.run(api.delete_alarms, alarm_names=list(names))
+        assert caught.value.code == "ValidationError"
+        return caught.value.message
+
+    assert refused("a") == "Cannot delete a as there are composite alarm(s) depending on it."
+    assert refused("a", "e", "b") == "Cannot delete a,b as there are composite alarm(s) depending on them."
+    assert refused("c") == "Cannot delete c as there are composite alarm(s) depending on it."
+    assert len(still.run(api.describe_alarms)["metric_alarms"]) == 3, "nor is what nothing depends on"
+    assert "one composite alarm" in refused("c", "d")
+    still.run(api.delete_alarms, alarm_names=["d"])
+    still.run(api.delete_alarms, alarm_names=["c", "a", "b"])
+    still.run(api.delete_alarms, alarm_names=["e", "nobody"])
+    assert refused() == "1 to 100 alarms can be deleted at once."
+
+
+def test_a_child_that_is_gone_is_in_no_state(still: Bench) -> None:
     put_alarm(still, "a")
     put(still, "c", "NOT ALARM(a)")
     set_state(still, "a", "ALARM")
     assert composite(still)["state_value"] == "OK"
-    still.run(api.delete_alarms, alarm_names=["a"])
+    alarm = still.store.view.get(Alarm, ACCOUNT, REGION, "a")
+    assert alarm is not None
+    # As Auto Scaling deletes those of its policies.
+    still.loop.run(still.store.write(lambda tx: remove_alarms(tx, still.call(), [alarm]), "t"))
     still.advance(0.01)
     assert composite(still)["state_value"] == "ALARM"
-    put_alarm(still, "b")
-    put(still, "d", "TRUE")
-    with pytest.raises(ApiError):
-        still.run(api.delete_alarms, alarm_names=["c", "d"])
-    still.run(api.delete_alarms, alarm_names=["b", "c"])
 
 
 def test_circles_stand_still_until_broken(still: Bench) -> None:

@@ -194,10 +194,9 @@ def put_alarms(tx: Transaction, call: Call, group: Group, policy: Policy) -> lis
 
 
 def delete_alarms(tx: Transaction, call: Call, policy: Policy) -> None:
-    """Delete the alarms that target tracking made for the policy."""
-    there = [n for n in policy.alarm_names if tx.get(Alarm, policy.account, policy.region, n) is not None]
-    if there:
-        cloudwatch.delete_alarms(tx, call, {"alarm_names": there})
+    """Delete the alarms that target tracking made for the policy, also if a composite alarm depends on them."""
+    found = (tx.get(Alarm, policy.account, policy.region, name) for name in policy.alarm_names)
+    cloudwatch.remove_alarms(tx, call, [alarm for alarm in found if alarm is not None])
 
 
 def alarms_of(view: View, policy: Policy) -> list[Alarm]:

@@ -1,6 +1,6 @@
 """What CloudWatch writes to the store: pure functions of a transaction, the call and the request.
 
-Auto Scaling uses `put_metric_alarm` and `delete_alarms` for the alarms of its target-tracking policies, and
+Auto Scaling uses `put_metric_alarm` and `remove_alarms` for the alarms of its target-tracking policies, and
 `record_action` when it has carried out an `AlarmAction`.
 """
 
@@ -10,6 +10,7 @@ from elba.cloudwatch.commands.alarms import (
     enable_alarm_actions,
     prune_history,
     put_metric_alarm,
+    remove_alarms,
     set_alarm_state,
 )
 from elba.cloudwatch.commands.composites import evaluate_composite, put_composite_alarm
@@ -63,6 +64,7 @@ __all__ = [
     "put_metric_data_query_definition",
     "put_metric_stream",
     "record_action",
+    "remove_alarms",
     "set_alarm_state",
     "start_metric_streams",
     "stop_metric_streams",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from elba.call import Answer, Call, Request
-from elba.cloudwatch.commands.composites import in_circle
+from elba.cloudwatch.commands.composites import child_names, in_circle
 from elba.cloudwatch.commands.transitions import (
+    AnyAlarm,
     add_configuration_history,
     add_history,
     alarm_type,
@@ -119,37 +122,41 @@ def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
 def delete_alarms(tx: Transaction, call: Call, request: Request) -> Answer:
     """The named alarms that there are; at most one of them composite. Raises: ApiError.
 
-    Unknown names beside known ones do no harm; only unknown ones are ResourceNotFound. The alarms' history stays;
-    actions of theirs that were not yet carried out are forgotten. Source: CloudWatch API reference, DeleteAlarms.
+    Unknown names beside known ones do no harm; only unknown ones are ResourceNotFound. An alarm that a composite alarm
+    depends on stays, and then all do, unless that one is deleted with it. Source: CloudWatch API reference,
+    DeleteAlarms; the refusal's text is recorded from the service.
     """
     names = list(dict.fromkeys(request.get("alarm_names") or ()))
-    if len(names) > DELETED_MOST:
-        raise validation_error(f"At most {DELETED_MOST} alarms can be deleted at once.")
-    found = [(name, find_alarm(tx, call, name)) for name in names]
-    if all(alarm is None for _, alarm in found):
+    if not 1 <= len(names) <= DELETED_MOST:
+        raise validation_error(f"1 to {DELETED_MOST} alarms can be deleted at once.")
+    found = [alarm for name in names if (alarm := find_alarm(tx, call, name)) is not None]
+    if not found:
         raise ApiError("ResourceNotFound", f"Unknown alarms: {', '.join(names)}", 404)
-    if sum(isinstance(alarm, CompositeAlarm) for _, alarm in found) > 1:
+    if sum(isinstance(alarm, CompositeAlarm) for alarm in found) > 1:
         raise validation_error("Only one composite alarm can be deleted at once.")
-    for name, alarm in found:
-        if alarm is None:
-            continue
-        if isinstance(alarm, CompositeAlarm) and in_circle(tx, alarm):
-            raise validation_error(
-                f"The composite alarm {name} is part of a circle of composite alarms. "
-                "To break it, set the AlarmRule of one of them to FALSE."
-            )
+    others = [c for c in tx.all(CompositeAlarm, call.account, call.region) if c.id not in names or in_circle(tx, c)]
+    needed = {child for composite in others for child in child_names(composite)}
+    if kept := [name for name in names if name in needed]:
+        them = "it" if len(kept) == 1 else "them"
+        raise validation_error(f"Cannot delete {','.join(kept)} as there are composite alarm(s) depending on {them}.")
+    remove_alarms(tx, call, found)
+    return {}
+
+
+def remove_alarms(tx: Transaction, call: Call, alarms: Sequence[AnyAlarm]) -> None:
+    """Delete the alarms, whoever depends on them. Their history stays; what they were still to do is forgotten."""
+    for alarm in alarms:
         tx.delete(alarm)
         add_history(
             tx,
             call,
-            name,
+            alarm.id,
             alarm_type(alarm),
             "ConfigurationUpdate",
-            f'Alarm "{name}" deleted',
+            f'Alarm "{alarm.id}" deleted',
             {"version": "1.0", "type": "Delete", "deletedAlarm": configuration_of(alarm)},
         )
-    drop_actions(tx, call, set(names))
-    return {}
+    drop_actions(tx, call, {alarm.id for alarm in alarms})
 
 
 def set_alarm_state(tx: Transaction, call: Call, request: Request) -> Answer:

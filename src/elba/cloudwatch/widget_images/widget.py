@@ -31,7 +31,7 @@ FILLS = {"horizontal": ("none", "above", "below"), "vertical": ("none", "before"
 _COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 _ZONE = re.compile(r"([+-])(\d{2}):?(\d{2})")
 _RELATIVE = re.compile(
-    r"-P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,8})S)?)?"
+    r"(-?)P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,8})S)?)?"
 )
 _UNIT_SECONDS = (365 * 86400, 30 * 86400, 7 * 86400, 86400, 3600, 60, 1)
 
@@ -172,12 +172,13 @@ class _Reader:
             return default
 
     def time(self, value: object, path: str) -> float | None:
-        """Epoch seconds of `2018-04-25T12:00:00.000Z`, or of `-PT3H` before now."""
+        """Epoch seconds of `2018-04-25T12:00:00.000Z`, or of `-PT3H` before now (`P0D`: now)."""
         found: float | None = None
         if isinstance(value, str):
-            if (match := _RELATIVE.fullmatch(value)) and any(match.groups()):
-                parts = zip(match.groups(), _UNIT_SECONDS, strict=True)
-                found = self.now - sum(int(count or 0) * seconds for count, seconds in parts)
+            if (match := _RELATIVE.fullmatch(value)) and any(match.groups()[1:]):
+                parts = zip(match.groups()[1:], _UNIT_SECONDS, strict=True)
+                length = sum(int(count or 0) * seconds for count, seconds in parts)
+                found = self.now - length if match[1] else self.now + length
             else:
                 with contextlib.suppress(ValueError, OverflowError):
                     moment = datetime.fromisoformat(value)
