@@ -192,7 +192,8 @@ def _require_active(view: View, group: Group) -> InstanceRefresh:
     if refresh is None:
         raise ApiError(
             "ActiveInstanceRefreshNotFound",
-            f"No in progress or pending Instance Refresh found for Auto Scaling group {group.id}",
+            "No in progress, baking, pending, or cancelling Instance Refresh found for Auto Scaling group "
+            f"{group.id}",
         )
     return refresh
 
