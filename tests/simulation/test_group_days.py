@@ -4,7 +4,7 @@ A group-day is 24 virtual hours of one group. How busy it is: from midnight on, 
 each, three hours apart on average, seconds to minutes apart within a burst: resizes, policies run by alarms, schedules,
 hooks, warm pools, refreshes, protection, standby and every other call of the API; instances that never boot, die or
 are called unhealthy, zones without capacity or lost altogether (and, as `elba fault` does it, refused to the caller: by
-type and zone), Spot notices, a control plane killed at that moment. Then the faults
+type and zone), zonal shifts, Spot notices, a control plane killed at that moment. Then the faults
 end, and after three quiet hours the group must have come right. Between bursts it idles: that is most of a day, as it
 is for real groups, and is why a day takes a fraction of a second. Alarms and load balancers are played by the
 harness (`tests/simulation/test_closed_loop.py` has the whole loop with metrics). What the provider does not announce is
@@ -25,7 +25,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from elba.autoscaling.resources import LifecycleAction
+from elba.arc_zonal_shift.lookup import active_shift
+from elba.autoscaling.resources import Activity, Group, LifecycleAction
 from elba.compute.interface import InstanceSpec
 from elba.ec2 import reconcilers as ec2_reconcilers
 from elba.ec2.commands.faults import inject
@@ -50,6 +51,8 @@ class Days(Chaos):
     def __init__(self, elba: Harness, chance: random.Random) -> None:
         self.heartbeats: set[str] = set()
         self.log: list[str] = []
+        assert elba.clients is not None
+        self.arc = elba.clients.client("arc-zonal-shift")
         super().__init__(elba, chance)
         self.log.append(f"group {elba.described()}")
         adjustment = chance.choice(["ChangeInCapacity", "PercentChangeInCapacity"])
@@ -77,6 +80,13 @@ class Days(Chaos):
                 and now > action.started_at + HOOK_SECONDS + SLACK_SECONDS
             ):
                 self.wrong.append(f"lifecycle action {action.id} waits for {now - action.started_at:.0f} s")
+        group = view.get(Group, ACCOUNT, REGION, "g")
+        shift = active_shift(view, ACCOUNT, REGION, group.arn) if group else None
+        if shift is not None:
+            for activity in view.children(Activity, ACCOUNT, REGION, "g"):
+                is_launch = activity.description.startswith("Launching a new EC2 instance")
+                if is_launch and activity.start_time > shift.start_time and f'"{shift.zone}"' in activity.details:
+                    self.wrong.append(f"{activity.description} in {shift.zone}, which is shifted away from")
 
     def happen(self) -> None:
         """One event, and seconds or minutes until the next."""
@@ -85,7 +95,7 @@ class Days(Chaos):
         try:
             event()
         except ClientError as error:
-            assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 400, error
+            assert error.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 404, 409), error
         except ApiError as error:  # a user ends an instance that EC2 has forgotten and a suspended group has not
             assert error.status == 400, error
         self.elba.advance(self.chance.choice([0, 0.5, 3, 20, 90, 400]))
@@ -98,6 +108,7 @@ class Days(Chaos):
             *[self.move, self.hook, self.unhook, self.answer, self.beat, self.sicken, self.hang, self.crowd],
             *[self.restart, self.restart, self.attach, self.schedule, self.nightly, self.pool, self.drain_pool],
             *[self.refresh, self.cancel, self.maintain, self.shorten, self.fail_zone, self.mend, self.notify],
+            *[self.shift, self.shift, self.unshift],
         ]
 
     def alarm_out(self) -> None:
@@ -130,6 +141,24 @@ class Days(Chaos):
 
     def mend(self) -> None:
         self.inject(fault="all", clear=True)
+
+    def shift(self) -> None:
+        """A zonal shift, if the group may have one."""
+        behavior = self.chance.choice(["ReplaceUnhealthy", "IgnoreUnhealthy"])
+        enabled = self.chance.random() < 0.8
+        policy = {"ZonalShiftEnabled": enabled, "ImpairedZoneHealthCheckBehavior": behavior}
+        if not enabled:
+            self.unshift()  # as the reconciler of shifts does, which does not run here
+        self.elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZoneImpairmentPolicy=policy)
+        zone = f"use1-az{self.chance.randint(1, 3)}"
+        self.arc.start_zonal_shift(
+            resourceIdentifier=self.elba.group().arn, awayFrom=zone, expiresIn="72h", comment="chaos"
+        )
+
+    def unshift(self) -> None:
+        shift = active_shift(self.elba.store.view, ACCOUNT, REGION, self.elba.group().arn)
+        if shift is not None:
+            self.arc.cancel_zonal_shift(zonalShiftId=shift.id)
 
     def notify(self) -> None:
         """A Spot Instance is to be interrupted, or at risk; the group may want it replaced before that."""
@@ -176,6 +205,7 @@ class Days(Chaos):
                 self.happen()
         self.elba.advance(max(0.0, began + BUSY_SECONDS - self.elba.now))
         self.mend()
+        self.unshift()
         self.calm()
         self.elba.advance(QUIET_SECONDS)
         assert self.wrong == []

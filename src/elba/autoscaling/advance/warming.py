@@ -27,7 +27,7 @@ from elba.autoscaling.commands.groups import forget_actions
 from elba.autoscaling.commands.hooks import LAUNCHING
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.group_metrics import pool_target
-from elba.autoscaling.lookup import LEAVING, healthy_zones, suspended
+from elba.autoscaling.lookup import LEAVING, healthy_zones, shifted_away_from, suspended
 from elba.autoscaling.resources import LifecycleAction, Member, WarmPool
 from elba.ec2 import commands as ec2
 from elba.ec2.commands.capacity import has_capacity
@@ -232,12 +232,14 @@ def _launch(turn: Turn) -> bool:
 def take(turn: Turn, cause: str, zone: str | None, kind: str) -> Member | None:
     """A prepared member of the pool on its way into service, the oldest of the zone if it has any; None: none is ready.
 
-    Rebalancing takes none from another zone: that would undo what it is for.
+    Rebalancing takes none from another zone: that would undo what it is for. A zonal shift's zone gives none.
     """
+    away = shifted_away_from(turn.tx, turn.group)
     ready = [
         m
         for m in turn.warm()
         if m.lifecycle_state in SETTLED
+        and m.availability_zone != away
         and m.id not in turn.stale
         and (
             turn.state_of(m) == "running"
