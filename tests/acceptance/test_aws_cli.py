@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -104,3 +105,6 @@ def test_metrics_put_and_read_back(aws: Aws) -> None:
     )  # fmt: skip
     found = aws("cloudwatch", "list-metrics", "--namespace", "Shop")["Metrics"]
     assert found == [{"Namespace": "Shop", "MetricName": "Users", "Dimensions": [{"Name": "Site", "Value": "a"}]}]
+    widget = json.dumps({"metrics": [["Shop", "Users", "Site", "a"]], "start": "-PT1H", "end": "P0D", "title": "Users"})
+    image = aws("cloudwatch", "get-metric-widget-image", "--metric-widget", widget)["MetricWidgetImage"]
+    assert base64.b64decode(image).startswith(b"\x89PNG")

@@ -118,7 +118,17 @@ resource "aws_cloudwatch_composite_alarm" "any" {
 resource "aws_cloudwatch_dashboard" "board" {
   dashboard_name = "board"
   dashboard_body = jsonencode({
-    widgets = [{ type = "text", x = 0, y = 7, width = 3, height = 3, properties = { markdown = "Hello" } }]
+    widgets = [
+      { type = "text", x = 0, y = 7, width = 3, height = 3, properties = { markdown = "Hello" } },
+      { type = "metric", x = 3, y = 7, width = 12, height = 6, properties = {
+        metrics = [
+          ["AWS/EC2", "CPUUtilization", "InstanceId", "i-012345", { stat = "p90", yAxis = "right" }],
+          ["...", "i-6789"],
+          [{ expression = "SUM(METRICS())", id = "e1", label = "all" }],
+        ]
+        period = 300, region = "us-east-1", title = "CPU"
+      } },
+    ]
   })
 }
 """
