@@ -254,6 +254,7 @@ def test_a_rebalancing_takes_none_from_another_zone(elba: Harness, low: int, hig
         maximum=3,
         DesiredCapacity=3,
         zones="a",
+        TargetGroupARNs=[elba.target_group(delay=30)],
         InstanceMaintenancePolicy={"MinHealthyPercentage": low, "MaxHealthyPercentage": high},
     )
     elba.asg.put_warm_pool(AutoScalingGroupName="g", PoolState="Running", MinSize=1)
