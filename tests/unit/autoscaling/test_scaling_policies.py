@@ -106,8 +106,12 @@ def put_step(elba: Harness, **fields: Any) -> str:
         AutoScalingGroupName="g",
         PolicyName="steps",
         PolicyType="StepScaling",
-        AdjustmentType="PercentChangeInCapacity",
-        **{"StepAdjustments": STEPS, "EstimatedInstanceWarmup": 120, **fields},
+        **{
+            "AdjustmentType": "PercentChangeInCapacity",
+            "StepAdjustments": STEPS,
+            "EstimatedInstanceWarmup": 120,
+            **fields,
+        },
     )
     return str(answer["PolicyARN"])
 
@@ -465,3 +469,78 @@ def test_periods_of_customized_metrics(elba: Harness, period: int, good: bool) -
         assert {a.period for a in elba.store.view.all(Alarm)} == {period}
     else:
         assert elba.refused("put_scaling_policy", **request)[0] == "ValidationError"
+
+
+@pytest.mark.parametrize(
+    ("cooldown", "default", "waits"), [(None, 300, 300), (60, 300, 60), (0, 300, 0), (None, 0, 0), (600, 30, 600)]
+)
+def test_whose_cooldown_counts(elba: Harness, cooldown: int | None, default: int, waits: int) -> None:
+    running(elba, 2, DefaultCooldown=default)
+    fields: dict[str, Any] = {} if cooldown is None else {"Cooldown": cooldown}
+    elba.alarm("high", put_simple(elba, **fields))
+    elba.fire("high", 90.0)
+    # The instance boots for five seconds; only then the cooldown begins.
+    elba.advance(5 + waits - 2 if waits else 6)
+    elba.fire("high", 90.0, repeated=True)
+    assert elba.group().desired_capacity == (3 if waits else 4)
+    elba.advance(4)
+    elba.fire("high", 90.0, repeated=True)
+    assert elba.group().desired_capacity == 4
+
+
+def test_the_cooldown_of_a_scale_in_begins_when_the_instance_has_drained(elba: Harness) -> None:
+    arn = elba.target_group(delay=100)
+    running(elba, 3, TargetGroupARNs=[arn])
+    elba.alarm("low", put_simple(elba, "down", -1, Cooldown=60), operator="LessThanThreshold")
+    elba.fire("low", 10.0)
+    for seconds, why in ((90, "a scaling activity is in progress"), (40, "cooldown")):
+        elba.advance(seconds)
+        elba.fire("low", 10.0, repeated=True)
+        assert decisions(elba)[-1].summary == f"stays at 2: {why}"
+    elba.advance(60)
+    elba.fire("low", 10.0, repeated=True)
+    assert elba.group().desired_capacity == 1
+
+
+@pytest.mark.parametrize("what", ["step", "user", "health", "schedule"])
+def test_what_begins_no_cooldown(elba: Harness, what: str) -> None:
+    running(elba, 2, 20)
+    if what == "step":
+        elba.alarm("steps", put_step(elba, AdjustmentType="ChangeInCapacity"))
+        elba.fire("steps", 60.0)
+    elif what == "user":
+        elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=3)
+    elif what == "health":
+        elba.kill(elba.in_service()[0].id)
+    else:
+        elba.asg.put_scheduled_update_group_action(
+            AutoScalingGroupName="g", ScheduledActionName="s", StartTime=elba.now + 1, DesiredCapacity=3
+        )
+    elba.advance(60)
+    before = elba.group().desired_capacity
+    elba.alarm("high", put_simple(elba))
+    elba.fire("high", 90.0)
+    assert elba.group().desired_capacity == before + 1
+
+
+def test_a_cooldown_holds_back_neither_steps_nor_tracking_nor_schedules_nor_users(elba: Harness) -> None:
+    running(elba, 2, 30)
+    elba.alarm("high", put_simple(elba))
+    elba.fire("high", 90.0)
+    elba.advance(60)
+    elba.alarm("steps", put_step(elba, AdjustmentType="ChangeInCapacity", EstimatedInstanceWarmup=0))
+    elba.fire("steps", 60.0)
+    assert elba.group().desired_capacity == 13
+    elba.advance(30)
+    put_tracking(elba)
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", DefaultInstanceWarmup=0)
+    elba.fire(elba.tracking_alarms()[0], 55.0)
+    assert elba.group().desired_capacity == 15
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=5)
+    elba.asg.put_scheduled_update_group_action(
+        AutoScalingGroupName="g", ScheduledActionName="s", StartTime=elba.now + 1, DesiredCapacity=6
+    )
+    elba.advance(2)
+    assert elba.group().desired_capacity == 6
+    elba.fire("high", 90.0, repeated=True)
+    assert elba.group().desired_capacity == 6

@@ -264,3 +264,16 @@ def test_a_rebalancing_takes_none_from_another_zone(elba: Harness, low: int, hig
     elba.advance(300)
     assert elba.zones() == [2, 1]
     assert elba.is_still()
+
+
+def test_a_pool_shrinks_by_the_default_policy_whatever_the_groups_is(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=2, DesiredCapacity=0, zones="a", TerminationPolicies=["NewestInstance"])
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", MaxGroupPreparedCapacity=1)
+    elba.advance(1800)
+    (old,) = elba.members("Warmed:Stopped")
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", MaxGroupPreparedCapacity=2)
+    elba.advance(60)
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", MaxGroupPreparedCapacity=1)
+    elba.advance(60)
+    (left,) = elba.members()
+    assert left.id != old.id, "the older one is nearer to its next hour"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -84,12 +84,17 @@ def _blocked(turn: Turn) -> None:
     turn.change(shrink_blocked=True, causes=[], invoking_alarms=[])
 
 
-def pick_one(turn: Turn, members: Iterable[Member], among: Iterable[str] | None = None) -> Member | None:
-    """The next to go; `among`: only these ids may (all count for the zones). None if nobody may."""
+def pick_one(
+    turn: Turn, members: Iterable[Member], among: Iterable[str] | None = None, policies: Sequence[str] = ()
+) -> Member | None:
+    """The next to go; `among`: only these ids may (all count for the zones). None if nobody may.
+
+    `policies`: other termination policies than the group's.
+    """
     members = list(members)
     allowed = None if among is None else set(among)
     candidates = [candidate(turn, m, allowed) for m in members]
-    chosen = pick(candidates, terms(turn, members), turn.now, turn.call.ids.random)
+    chosen = pick(candidates, terms(turn, members, policies), turn.now, turn.call.ids.random)
     if chosen is None:
         return None
     return next(m for m in members if m.id == chosen.instance_id)
@@ -120,7 +125,7 @@ def candidate(turn: Turn, member: Member, allowed: set[str] | None = None) -> Ca
     )
 
 
-def terms(turn: Turn, members: list[Member]) -> Terms:
+def terms(turn: Turn, members: list[Member], policies: Sequence[str] = ()) -> Terms:
     group = turn.group
     policy = group.mixed_instances_policy
     surplus = ""
@@ -130,7 +135,7 @@ def terms(turn: Turn, members: list[Member]) -> Terms:
         surplus = mixed.surplus(policy, group.desired_capacity, on_demand, spot)
     return Terms(
         zones=healthy_zones(turn.tx, group) if turn.shrink_reason == "rebalance" else group.availability_zones,
-        policies=group.termination_policies,
+        policies=policies or group.termination_policies,
         template_id=launch_source.current_template(turn.tx, turn.call, group),
         surplus=surplus,
         mixed=policy is not None,

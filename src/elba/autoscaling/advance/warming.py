@@ -180,7 +180,8 @@ def keep_size(turn: Turn) -> None:
 def _shrink(turn: Turn, staying: list[Member], target: int) -> None:
     for _ in range(len(staying) - target):
         left = [m for m in turn.warm() if not m.lifecycle_state.startswith("Warmed:Terminating")]
-        victim = pick_one(turn, left, [m.id for m in left])
+        # Whatever policies the group has for itself.
+        victim = pick_one(turn, left, [m.id for m in left], ("Default",))
         if victim is None:
             return
         cause = (
