@@ -77,3 +77,15 @@ def test_of_all_that_is_found(bench: Bench, expression: str, label: str | None, 
         bench.put(value, dims={"Host": host})
     query = {"id": "e", "expression": expression} | ({} if label is None else {"label": label})
     assert sorted(result["label"] for result in data(bench, query)) == labels
+
+
+def test_an_expressions_label_goes_before_those_of_its_metrics(bench: Bench) -> None:
+    """The user guide's example: "Filled With 0: Errors"."""
+    bench.put(2.0, name="e")
+    results = data(
+        bench,
+        stat("m1", "e", label="Errors", return_data=False),
+        stat("m2", "r", label="Requests of ${PROP('Namespace')}", return_data=False),
+        {"id": "x", "expression": "FILL(METRICS(), 0)", "label": "Filled With 0:"},
+    )
+    assert [r["label"] for r in results] == ["Filled With 0: Errors", "Filled With 0: Requests of N"]

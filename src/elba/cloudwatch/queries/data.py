@@ -115,11 +115,16 @@ def evaluate_query(queries: QuerySet, query: Mapping[str, Any], label: str) -> l
 
 
 def label_of(query: Mapping[str, Any], result: QueryResult, results: int, call: Call, zone: timezone) -> str:
-    """A result's label; of several results that a query has, its own label follows the query's."""
-    label = query.get("label")
+    """A result's label; of several results that a query has, its own label follows the query's.
+
+    Source: CloudWatch user guide, "Add a math expression to a CloudWatch graph".
+    """
+    label, own = query.get("label"), result.label
+    if result.series is not None and "${" in own:
+        own = expand_label({"label": own}, own, result.points, call, zone, result.series)
     if results > 1 and label and "${" not in label:
-        return f"{label} {result.label}"
-    return expand_label(query, result.label, result.points, call, zone, result.series)
+        return f"{label} {own}"
+    return expand_label(query, own, result.points, call, zone, result.series)
 
 
 def default_labels(queries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
