@@ -222,6 +222,22 @@ def test_zones_and_subnets_must_agree(elba: Harness) -> None:
     assert message == "The subnets of an Auto Scaling group must all be in the same VPC."
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_template_s_interface_is_in_a_subnet_of_the_group(elba: Harness, mixed: bool) -> None:
+    by_zone = subnets(elba)
+    elba.template(network_interfaces=[{"device_index": 0, "subnet_id": by_zone[B]}])
+    source: dict[str, Any] = {"LaunchTemplate": {"LaunchTemplateName": "web"}}
+    if mixed:
+        source = {"MixedInstancesPolicy": {"LaunchTemplate": {"LaunchTemplateSpecification": source["LaunchTemplate"]}}}
+    with pytest.raises(ClientError, match="Its network interface is in subnet"):
+        elba.create(zones="a", **source)
+    elba.create(minimum=1, zones="b", **source)
+    elba.advance(30)
+    assert [m.availability_zone for m in elba.in_service()] == [B]
+    told = elba.refused("update_auto_scaling_group", AutoScalingGroupName="g", VPCZoneIdentifier=by_zone[A])
+    assert told[0] == "ValidationError" and told[1].startswith("You must use a valid fully-formed launch template. ")
+
+
 def test_a_cluster_placement_group_is_of_one_zone(elba: Harness) -> None:
     for name, strategy in (("close", "cluster"), ("apart", "spread")):
         request = {"group_name": name, "strategy": strategy}

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
+from elba.autoscaling import resources
+from elba.autoscaling.activities import KEPT_SECONDS
+from elba.autoscaling.commands import groups
 from elba.autoscaling.resources import LaunchConfiguration
+from elba.cloudwatch.resources import Alarm
 from elba.ec2 import commands as ec2
 from elba.ec2.resources import LaunchTemplate, Subnet
+from elba.resource import Resource
+from elba.sns.resources import Topic
 
 from .harness import ACCOUNT, REGION, Harness
 
@@ -287,3 +294,61 @@ def test_force_delete_waits_for_nothing(elba: Harness) -> None:
     assert elba.asg.describe_auto_scaling_groups()["AutoScalingGroups"] == []
     assert elba.instance_states() == ["terminated"] * 2
     assert set(elba.targets().values()) <= {True}
+
+
+def test_what_goes_with_a_group(elba: Harness) -> None:
+    topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:t"
+    elba.write(lambda tx: tx.put(Topic(account=ACCOUNT, region=REGION, id=topic)))
+    elba.create(minimum=1)
+    name = {"AutoScalingGroupName": "g"}
+    elba.asg.put_notification_configuration(
+        **name, TopicARN=topic, NotificationTypes=["autoscaling:EC2_INSTANCE_LAUNCH"]
+    )
+    elba.asg.put_scheduled_update_group_action(**name, ScheduledActionName="s", Recurrence="0 * * * *", MinSize=0)
+    elba.asg.put_lifecycle_hook(**name, LifecycleHookName="h", LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING")
+    elba.asg.put_warm_pool(**name, MinSize=1)
+    arn = elba.asg.put_scaling_policy(**name, PolicyName="p", AdjustmentType="ChangeInCapacity", ScalingAdjustment=1)[
+        "PolicyARN"
+    ]
+    target = {
+        "TargetValue": 50.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"},
+    }
+    elba.asg.put_scaling_policy(
+        **name, PolicyName="t", PolicyType="TargetTrackingScaling", TargetTrackingConfiguration=target
+    )
+    elba.alarm("mine", arn)
+    elba.asg.start_instance_refresh(**name)
+    elba.advance(60)
+    elba.asg.delete_auto_scaling_group(**name, ForceDelete=True)
+    elba.advance(120)
+    (alarm,) = elba.store.view.all(Alarm)
+    assert (alarm.id, alarm.alarm_actions) == ("mine", [])
+    kept = {type(r).__name__ for kind in vars(resources).values() if _is_kind(kind) for r in elba.store.view.all(kind)}
+    assert kept == {"Activity"}
+    assert all(a.group_deleted for a in elba.activities())
+    shown = elba.asg.describe_scaling_activities
+    assert shown(**name)["Activities"] == []
+    assert {a["AutoScalingGroupState"] for a in shown(**name, IncludeDeletedGroups=True)["Activities"]} == {"Deleted"}
+    for days, left in ((41.9, True), (42.1, False)):
+        call = dataclasses.replace(elba.call(), now=elba.now + days * 86400)
+        request = {"older_than_seconds": KEPT_SECONDS}
+        elba.write(lambda tx, c=call, r=request: groups.prune_activities(tx, c, r))  # type: ignore[misc]
+        assert bool(elba.activities()) is left
+
+
+def _is_kind(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, Resource) and found is not Resource
+
+
+def test_hooks_of_the_specification_hold_the_first_launch(elba: Harness) -> None:
+    hook = {
+        "LifecycleHookName": "h",
+        "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+        "HeartbeatTimeout": 60,
+    }
+    elba.create(minimum=1, LifecycleHookSpecificationList=[hook])
+    elba.advance(30)
+    assert [m.lifecycle_state for m in elba.members()] == ["Pending:Wait"]
+    (shown,) = elba.asg.describe_lifecycle_hooks(AutoScalingGroupName="g")["LifecycleHooks"]
+    assert {k: shown[k] for k in hook} == hook

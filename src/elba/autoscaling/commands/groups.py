@@ -78,7 +78,7 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
         **fields,
     )
     settings.check_zonal_shift(tx, group, request)
-    settings.check_whole(tx, group)
+    settings.check_whole(tx, call, group)
     change_desired(tx, call, group, desired, sentences.CREATED)
     _by_user(tx, call, group, desired, "CreateAutoScalingGroup")
     specified = request.get("lifecycle_hook_specification_list") or []
@@ -105,7 +105,7 @@ def update_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     fields |= settings.zone_fields(tx, call, request, group)
     group = msgspec.structs.replace(group, **fields)
     settings.check_zonal_shift(tx, group, request)
-    settings.check_whole(tx, group)
+    settings.check_whole(tx, call, group)
     resized = resize(tx, call, group, request, "a user request")
     _by_user(tx, call, group, resized.desired_capacity, "UpdateAutoScalingGroup")
     return {}

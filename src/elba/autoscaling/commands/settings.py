@@ -240,10 +240,31 @@ def _check_placement(view: View, group: Group) -> None:
         )
 
 
-def check_whole(view: View, group: Group) -> None:
+def check_whole(view: View, call: Call, group: Group) -> None:
     """What depends on several settings of the group. Raises: ApiError."""
     _check_capacity_type(group)
     _check_placement(view, group)
+    _check_interfaces(view, call, group)
+
+
+def _check_interfaces(view: View, call: Call, group: Group) -> None:
+    """Raises: ApiError if a template's network interface is in a subnet that the group does not launch into."""
+    template = (group.mixed_instances_policy or {}).get("launch_template") or {}
+    specifications = [group.launch_template, template.get("launch_template_specification")]
+    specifications += [o.get("launch_template_specification") for o in template.get("overrides") or []]
+    for specification in specifications:
+        if not specification:
+            continue
+        try:
+            _, _, data = launch_source.resolve(view, call, specification)
+        except ApiError:
+            continue  # gone since: launches will say so
+        for interface in data.get("network_interfaces") or []:
+            if interface.get("subnet_id") and interface["subnet_id"] not in group.subnet_ids:
+                raise faults.validation(
+                    f"{launch_source.INVALID_TEMPLATE}Its network interface is in subnet "
+                    f"'{interface['subnet_id']}', which is not among the subnets of the Auto Scaling group."
+                )
 
 
 def zone_fields(view: View, call: Call, request: Request, group: Group | None) -> dict[str, Any]:
