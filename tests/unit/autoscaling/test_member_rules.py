@@ -59,6 +59,22 @@ def test_an_abandoned_termination_skips_the_other_hooks(elba: Harness) -> None:
     assert elba.members() == [] and elba.instance_states() == ["terminated"]
 
 
+def test_an_abandoned_launch_runs_the_terminating_hooks(elba: Harness) -> None:
+    """As the service was seen to by a client's tests."""
+    elba.create(minimum=0)
+    hook(elba)
+    hook(elba, TERMINATING, "bye")
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=1)
+    elba.advance(30)
+    (member,) = elba.members("Pending:Wait")
+    complete(elba, "hook", member.id, "ABANDON")
+    elba.advance(5)
+    assert [m.id for m in elba.members("Terminating:Wait")] == [member.id]
+    complete(elba, "bye", member.id, "CONTINUE")
+    elba.advance(5)
+    assert member.id not in {m.id for m in elba.members()}
+
+
 def test_one_abandoned_launch_hook_is_enough(elba: Harness) -> None:
     elba.create(minimum=0)
     for name in ("one", "two"):

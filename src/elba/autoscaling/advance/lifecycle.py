@@ -30,7 +30,7 @@ BACKOFF_MOST_SECONDS = 600.0
 
 DEAD = ("shutting-down", "terminated")
 
-WITHOUT_HOOKS = ("delete", "abandoned")
+WITHOUT_HOOKS = ("delete", "retained")
 """Reasons of termination for which no terminating hook runs."""
 
 ABANDONED = "an instance was taken out of service in response to a lifecycle action having been abandoned."

@@ -71,7 +71,7 @@ def _terminate(tx: Transaction, call: Call, instance_id: str, decrement: bool) -
         cause += f", shrinking the capacity from {group.desired_capacity} to {after}"
         group = msgspec.structs.replace(group, desired_capacity=after)
         tx.put(group)
-    why = "abandoned" if member.lifecycle_state.endswith(":Retained") else "user"
+    why = "retained" if member.lifecycle_state.endswith(":Retained") else "user"
     activity = begin_termination(tx, call, group, member, why, sentences.at(call.now, cause + "."))
     return activities.shown(activity)
 
