@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from elba.arc_zonal_shift.lookup import shifted_zone
-from elba.autoscaling import faults
+from elba.autoscaling import faults, sentences
 from elba.autoscaling.resources import Group, Member, Policy
 from elba.call import Call
 from elba.ec2.resources import Instance
@@ -106,6 +106,11 @@ def fulfilled(members: Iterable[Member]) -> int:
 
 def suspended(group: Group, process: str) -> bool:
     return any(s.process_name == process for s in group.suspended_processes)
+
+
+def is_rebalancing(group: Group) -> bool:
+    """Whether the group has units above its desired capacity, or wants them, to even out its zones."""
+    return bool(group.surge) and group.surge_cause != sentences.REMIXED_IN
 
 
 def find_policy(view: View, call: Call, text: str, group_name: str | None) -> Policy | None:

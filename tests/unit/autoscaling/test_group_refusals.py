@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -84,6 +85,31 @@ def test_quotas_of_a_group(elba: Harness) -> None:
             "can be named" not in elba.refused(operation, AutoScalingGroupName="g", InstanceIds=many[:most], **more)[1]
         )
     assert elba.refused("describe_auto_scaling_instances", InstanceIds=many)[0] == "ValidationError"
+
+
+def test_quotas_of_policies_schedules_and_topics(elba: Harness) -> None:
+    elba.create(minimum=0)
+    name = {"AutoScalingGroupName": "g"}
+    change = {"AdjustmentType": "ChangeInCapacity", "ScalingAdjustment": 1}
+
+    def topic(number: int) -> dict[str, Any]:
+        arn = f"arn:aws:sns:{REGION}:{ACCOUNT}:t{number}"
+        elba.write(lambda tx: tx.put(Topic(account=ACCOUNT, region=REGION, id=arn)))
+        return {"TopicARN": arn, "NotificationTypes": ["autoscaling:EC2_INSTANCE_LAUNCH"]}
+
+    def schedule(number: int) -> dict[str, Any]:
+        return {"ScheduledActionName": f"s{number}", "Recurrence": f"{number % 60} {number // 60} * * *", "MinSize": 0}
+
+    quotas: list[tuple[str, int, Callable[[int], dict[str, Any]]]] = [
+        ("put_scaling_policy", 50, lambda number: {"PolicyName": f"p{number}", **change}),
+        ("put_scheduled_update_group_action", 125, schedule),
+        ("put_notification_configuration", 10, topic),
+    ]
+    for operation, most, request in quotas:
+        for number in range(most):
+            getattr(elba.asg, operation)(**name, **request(number))
+        assert elba.refused(operation, **name, **request(most))[0] == "LimitExceeded"
+        getattr(elba.asg, operation)(**name, **request(0))  # putting one again is no more
 
 
 @pytest.mark.parametrize(

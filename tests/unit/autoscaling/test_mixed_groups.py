@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from botocore.exceptions import ClientError
 
 from elba.autoscaling import mixed
 from elba.ec2.images import built_in_images
 from elba.ec2.instance_types import TYPES
+from elba.ec2.resources import Instance
 
 from .harness import ACCOUNT, REGION, Harness
 from .test_processes_and_errors import mixed_policy
@@ -120,6 +122,31 @@ def test_zones_and_shares_do_not_fight(elba: Harness, base: int, percentage: int
     elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=zones[1:])
     elba.advance(600)
     assert elba.is_still() and elba.zones() == [2, 2] and options(elba) == shared
+
+
+@pytest.mark.parametrize("notice", ["spot_interruption_time", "rebalance_recommendation_time"])
+def test_a_member_at_risk_serves_until_its_notice(elba: Harness, notice: str) -> None:
+    arn = elba.target_group(delay=30)
+    policy = mixed_policy(elba, {"InstanceType": "t3.micro"}, OnDemandPercentageAboveBaseCapacity=0)
+    elba.create(MixedInstancesPolicy=policy, CapacityRebalance=True, TargetGroupARNs=[arn])
+    elba.asg.put_lifecycle_hook(
+        AutoScalingGroupName="g",
+        LifecycleHookName="h",
+        LifecycleTransition="autoscaling:EC2_INSTANCE_LAUNCHING",
+        HeartbeatTimeout=60,
+        DefaultResult="CONTINUE",
+    )
+    elba.advance(120)
+    (risky,) = elba.in_service()
+    instance = elba.store.view.get(Instance, ACCOUNT, REGION, risky.id)
+    assert instance is not None
+    elba.write(lambda tx: tx.put(msgspec.structs.replace(instance, **{notice: elba.now + 120})))
+    elba.advance(20)
+    assert len(elba.members("Pending:Wait")) == 1
+    # Only the two minutes' notice takes it out of traffic before the other one is there.
+    assert elba.targets()[risky.id] is (notice == "spot_interruption_time")
+    elba.advance(200)
+    assert risky.id not in {m.id for m in elba.members()} and len(elba.in_service()) == 1
 
 
 def test_no_function_is_asked_about_spot_instances_at_risk(elba: Harness) -> None:

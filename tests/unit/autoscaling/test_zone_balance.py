@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from elba.autoscaling import placement
+from elba.ec2.commands import capacity
 
 from .harness import REGION, Harness
+from .test_processes_and_errors import mixed_policy
 
 A, B = f"{REGION}a", f"{REGION}b"
 
@@ -132,3 +134,30 @@ def test_a_zone_without_capacity_is_passed_over_and_evened_out_later(elba: Harne
     elba.provider.limit_capacity(100, zone=A)
     elba.advance(1200)
     assert elba.zones() == [2, 2]
+
+
+@pytest.mark.parametrize("most", [0, 100, 150])
+def test_while_a_zone_is_down_nothing_well_goes(elba: Harness, most: int) -> None:
+    """Rebalancing launched in the other zone instead, every five minutes, and terminated one that was well."""
+    policy = {"InstanceMaintenancePolicy": {"MinHealthyPercentage": 50, "MaxHealthyPercentage": most}} if most else {}
+    elba.create(minimum=2, maximum=4, **policy)
+    elba.advance(60)
+    elba.write(lambda tx: capacity.fail_zone(tx, elba.call(), A))
+    elba.advance(120)
+    settled = {m.id for m in elba.in_service()}
+    assert elba.zones() == [2, 0] and len(settled) == 2
+    elba.advance(3600)
+    assert {m.id for m in elba.members()} == settled
+    failed = [a.status_message for a in elba.activities() if a.status_code == "Failed"]
+    assert (most == 100 or failed) and len(failed) <= 13 and all(f"requested ({A})" in m for m in failed)
+    elba.write(lambda tx: capacity.restore_zone(tx, elba.call(), A))
+    elba.advance(900)
+    assert elba.zones() == [1, 1] and elba.is_still()
+
+
+def test_a_type_that_is_of_no_use_does_not_hide_that_a_zone_is_full(elba: Harness) -> None:
+    elba.write(lambda tx: capacity.begin_shortage(tx, elba.call(), A, "t3.micro"))
+    policy = mixed_policy(elba, {"InstanceType": "t3.micro"}, {"InstanceType": "t4g.micro"})
+    elba.create(minimum=1, MixedInstancesPolicy=policy)
+    elba.advance(30)
+    assert [m.availability_zone for m in elba.in_service()] == [B]

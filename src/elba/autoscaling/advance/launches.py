@@ -14,7 +14,7 @@ from elba.autoscaling.advance import remixing
 from elba.autoscaling.advance.lifecycle import backoff_seconds
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.launch_source import Source
-from elba.autoscaling.lookup import counted, healthy_zones, suspended, units
+from elba.autoscaling.lookup import counted, healthy_zones, is_rebalancing, suspended, units
 from elba.autoscaling.resources import Group, LaunchConfiguration, Member
 from elba.ec2 import commands as ec2
 from elba.ec2.instance_types import TYPES
@@ -117,6 +117,7 @@ def _launch(turn: Turn, cause: str, kind: str) -> Member | None:
     error: ApiError | None = None
     spot = False
     while (zone := _zone(turn, zones, avoided)) is not None:
+        error = None
         for source, spot in _sources(turn, group, zone):
             if isinstance(source, ApiError):
                 error = source
@@ -124,13 +125,17 @@ def _launch(turn: Turn, cause: str, kind: str) -> Member | None:
             try:
                 return turn.attempt(lambda s=source, p=spot, z=zone: _run(turn, s, p, z, cause, kind))  # type: ignore[misc]
             except ApiError as refused:
-                error = refused
+                if error is None or refused.code not in UNUSABLE_CODES:
+                    error = refused
                 if refused.code not in (*CAPACITY_CODES, *UNUSABLE_CODES):
                     break
         assert error is not None
         if error.code not in CAPACITY_CODES or group.availability_zone_distribution == "balanced-only":
             break
         turn.change(zone_failures={**turn.group.zone_failures, zone: turn.now + ZONE_RETRY_SECONDS})
+        if kind == "surge" and is_rebalancing(group):
+            # In another zone it would be of no use, and one that is well there would go for it.
+            break
         avoided.append(zone)
     fleet = bool(group.mixed_instances_policy) and not group.launch_override
     _failed(turn, cause, f"{_sentence(error, fleet, spot)} Launching EC2 instance failed.")

@@ -11,6 +11,7 @@ from elba.autoscaling.advance.shrinking import pick_one
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.leaving import begin_termination
 from elba.autoscaling.lookup import counted, healthy_zones, shifted_away_from, suspended, units
+from elba.ec2.commands.capacity import has_capacity
 
 PAUSE_SECONDS = 300.0
 """After a rebalancing that could not launch."""
@@ -81,6 +82,8 @@ def rebalance(turn: Turn) -> None:
     why = sentences.rebalanced(plan.units, plan.low)
     if plan.extra:
         _begin(turn, over + plan.extra, why)
+    elif not any(has_capacity(turn.tx, group.region, plan.low, m.instance_type) for m in active):
+        turn.look_again_at(turn.now + PAUSE_SECONDS)  # what goes first could not come back where it is wanted
     elif limits is not None and limits.ceiling == desired and not grows_only:
         _terminate_first(turn, min(plan.moves, max(1, desired - limits.floor)), why)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from elba.autoscaling import mixed, sentences
+from elba.autoscaling import mixed
 from elba.autoscaling.advance.turn import Turn
-from elba.autoscaling.lookup import counted, suspended, units
+from elba.autoscaling.lookup import counted, is_rebalancing, suspended, units
 from elba.autoscaling.resources import Member
 
 MOST_PERCENT = 10
@@ -47,7 +47,7 @@ def moves_spot(turn: Turn) -> bool | None:
     """
     group = turn.group
     active = counted(turn.members())
-    if not group.surge or group.surge_cause == sentences.REMIXED_IN:
+    if not is_rebalancing(group):
         return None
     zone_units: Counter[str] = Counter()
     for member in active:

@@ -192,8 +192,7 @@ def _require_active(view: View, group: Group) -> InstanceRefresh:
     if refresh is None:
         raise ApiError(
             "ActiveInstanceRefreshNotFound",
-            "No in progress, baking, pending, or cancelling Instance Refresh found for Auto Scaling group "
-            f"{group.id}",
+            f"No in progress, baking, pending, or cancelling Instance Refresh found for Auto Scaling group {group.id}",
         )
     return refresh
 
