@@ -12,7 +12,7 @@ import pytest
 from elba.call import Call
 from elba.compute.interface import NoCapacity, Permanent, Power, Transient
 from elba.ec2.commands.interruptions import interrupt_spot_instances, recommend_rebalance
-from elba.ec2.resources import Image, Instance, NetworkInterface
+from elba.ec2.resources import Image, Instance, NetworkInterface, ReplaceRootVolumeTask
 from elba.errors import ApiError
 from elba.testing import VirtualLoop
 
@@ -287,6 +287,14 @@ def test_an_image_is_made_and_removed() -> None:
     run(story)
 
 
+async def replace_root(bench: Bench, instance: Instance) -> None:
+    """As the command does it, for an image of which there is no record here."""
+    id_ = f"replacevol-{bench.store.revision}"
+    task = ReplaceRootVolumeTask(**OWNER, id=id_, instance_id=instance.id, image_id="ami-2", image_given=True)
+    await bench.put(task)
+    await bench.change(instance, recovery="replacing", root_task_id=id_, boots=instance.boots + 1)
+
+
 SETTLED = {"running": Power.RUNNING, "stopped": Power.STOPPED}
 
 
@@ -295,13 +303,15 @@ async def disturb(bench: Bench, instance: Instance, chance: random.Random) -> No
     current = bench.store.view.get(Instance, instance.account, instance.region, instance.id)
     if current is None:
         return
-    what = chance.choice(("stop", "start", "reboot", "terminate", "die", "nothing"))
+    what = chance.choice(("stop", "start", "reboot", "terminate", "die", "replace", "nothing"))
     if what == "stop" and current.desired == "running" and current.state in ("pending", "running"):
         await bench.change(instance, desired="stopped", state="stopping")
     elif what == "start" and current.state == "stopped" and current.desired == "stopped":
         await bench.change(instance, desired="running", state="pending", boots=current.boots + 1)
     elif what == "reboot" and current.state == "running":
         await bench.change(instance, boots=current.boots + 1)
+    elif what == "replace" and current.state == "running" and current.desired == "running" and not current.recovery:
+        await replace_root(bench, current)
     elif what == "terminate" and chance.random() < 0.3:
         await bench.change(instance, desired="terminated")
     elif what == "die" and instance.id in await bench.provider.observe():
@@ -342,11 +352,15 @@ def test_converges_whatever_happens_wherever_it_is_cut_off(seed: int) -> None:
             now = bench.get(instance)
             assert now.state == now.desired
             assert now.boots_done == now.boots or now.state == "terminated"
+            assert (now.recovery, now.root_task_id) == ("", "")
             if now.state == "terminated":
                 assert instance.id not in observed
             else:
                 assert observed[instance.id].power is SETTLED[now.state]
         assert len(bench.provider.launches) == len(set(bench.provider.launches)), "launched twice"
+        for task in bench.store.view.all(ReplaceRootVolumeTask):
+            assert task.state in ("succeeded", "failed")
+            assert task.complete_time
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
         await bench.queue.stop()
