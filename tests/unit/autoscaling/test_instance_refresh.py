@@ -274,7 +274,6 @@ def test_a_rollback_does_not_stop_at_checkpoints(elba: Harness) -> None:
 
 def test_two_checkpoints_that_one_instance_passes_are_one_pause(elba: Harness) -> None:
     running(elba, 2)
-    elba.advance(300)
     points = {"CheckpointPercentages": [10, 40, 100], "CheckpointDelay": 600}
     start(elba, Preferences={"InstanceWarmup": 300, "MinHealthyPercentage": 50, **points})
     # The instance warms up within the delay, not before it.
@@ -402,3 +401,74 @@ def test_percentages_come_from_the_request_else_the_maintenance_policy(
     shown = status(elba)["Preferences"]
     assert (shown["MinHealthyPercentage"], shown["MaxHealthyPercentage"]) == expected
     assert shown["InstanceWarmup"] == 77
+
+
+@pytest.mark.parametrize(
+    ("choice", "ends"), [("Wait", "Failed"), ("Ignore", "Successful"), ("Terminate", "Successful")]
+)
+def test_members_on_standby(elba: Harness, choice: str, ends: str) -> None:
+    old = running(elba, 2)
+    aside = sorted(old)[0]
+    elba.asg.enter_standby(AutoScalingGroupName="g", InstanceIds=[aside], ShouldDecrementDesiredCapacity=True)
+    elba.advance(10)
+    start(elba, Preferences={"InstanceWarmup": 0, "StandbyInstances": choice})
+    elba.advance(300)
+    if choice == "Wait":
+        reason = "Waiting for instances to leave standby before continuing."
+        assert status(elba)["StatusReason"].startswith(reason)
+    elba.advance(3700)
+    assert status(elba)["Status"] == ends
+    assert old & {m.id for m in elba.members()} == (set() if choice == "Terminate" else {aside})
+
+
+def test_waiting_ends_when_the_member_is_unprotected(elba: Harness) -> None:
+    old = running(elba, 2, NewInstancesProtectedFromScaleIn=True)
+    start(elba, Preferences={"InstanceWarmup": 0})
+    elba.advance(600)
+    assert "is protected from scale-in" in status(elba)["StatusReason"]
+    elba.asg.set_instance_protection(AutoScalingGroupName="g", InstanceIds=sorted(old), ProtectedFromScaleIn=False)
+    elba.advance(100)
+    assert status(elba)["Status"] == "Successful"
+    assert not old & {m.id for m in elba.members()}
+
+
+def test_what_is_launched_during_a_refresh_and_after_its_cancellation(elba: Harness) -> None:
+    configuration = reversible(elba, 2)
+    start(elba, DesiredConfiguration=configuration, Preferences={"InstanceWarmup": 600})
+    elba.advance(30)
+    assert types(elba) == ["t3.micro", "t3.small"]
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=3)
+    elba.advance(30)
+    assert types(elba) == ["t3.micro", "t3.small", "t3.small"]
+    elba.asg.cancel_instance_refresh(AutoScalingGroupName="g")
+    elba.advance(30)
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=4)
+    elba.advance(30)
+    assert types(elba) == ["t3.micro", "t3.micro", "t3.small", "t3.small"]
+    assert elba.described()["LaunchTemplate"]["Version"] == "1"
+
+
+def test_an_old_protected_member_stays_and_a_policy_launches_first(elba: Harness) -> None:
+    policy = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150}
+    old = running(elba, 2, MaxInstanceLifetime=86400, InstanceMaintenancePolicy=policy)
+    kept = sorted(old)[0]
+    elba.asg.set_instance_protection(AutoScalingGroupName="g", InstanceIds=[kept], ProtectedFromScaleIn=True)
+    elba.advance(86000)
+    assert watch(elba, 600) == (2, 3)
+    assert old & {m.id for m in elba.members()} == {kept}
+    causes = [a.cause for a in elba.activities()]
+    assert any(c.endswith("in response to the maximum instance lifetime having been reached.") for c in causes)
+
+
+@pytest.mark.parametrize("status_then", ["InProgress", "Baking"])
+def test_when_a_refresh_can_be_rolled_back(elba: Harness, status_then: str) -> None:
+    configuration = reversible(elba, 1)
+    start(elba, DesiredConfiguration=configuration, Preferences={"InstanceWarmup": 60, "BakeTime": 600})
+    elba.advance(30 if status_then == "InProgress" else 100)
+    assert status(elba)["Status"] == status_then
+    elba.asg.rollback_instance_refresh(AutoScalingGroupName="g")
+    assert status(elba)["Status"] == "RollbackInProgress"
+    assert elba.refused("rollback_instance_refresh", AutoScalingGroupName="g")[0] == "ActiveInstanceRefreshNotFound"
+    elba.advance(200)
+    assert status(elba)["Status"] == "RollbackSuccessful"
+    assert types(elba) == ["t3.micro"]

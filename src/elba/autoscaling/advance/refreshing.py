@@ -199,9 +199,9 @@ def _go_on(turn: Turn, current: InstanceRefresh) -> None:
         preferences["max_healthy_percentage"],
     )
     if current.strategy == "ReplaceRootVolume":
-        taken = rerooting.replace_roots(turn, free, limits, warmup) if free else 0
+        taken = rerooting.replace_roots(turn, free, limits, warmup, left) if free else 0
     else:
-        taken = replace(turn, free, limits, warmup, "refresh", sentences.REFRESH_OUT) if free else 0
+        taken = replace(turn, free, limits, warmup, "refresh", sentences.REFRESH_OUT, left) if free else 0
     turn.surge_sentence = sentences.REFRESH_IN
     held = advising.is_unadvised(turn) or not (warming or free)
     if taken:

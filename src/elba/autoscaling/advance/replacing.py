@@ -6,7 +6,7 @@ desired capacity it launches first. Source: Auto Scaling user guide, "Instance m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from elba.autoscaling import sentences
@@ -47,14 +47,29 @@ def allowed(limits: Bounds, desired: int, ready: int, moving: bool) -> int:
     return max(0, spare)
 
 
+def ready_units(turn: Turn, active: Iterable[Member], old: Iterable[Member], warmup_seconds: float) -> int:
+    """Units that serve: the old ones while they are well, the others once they have warmed up too."""
+    ids = {m.id for m in old}
+    return sum(units(m) for m in active if turn.settled(m, 0 if m.id in ids else warmup_seconds))
+
+
 def replace(
-    turn: Turn, due: Sequence[Member], limits: Bounds, warmup_seconds: float, reason: str, sentence: str
+    turn: Turn,
+    due: Sequence[Member],
+    limits: Bounds,
+    warmup_seconds: float,
+    reason: str,
+    sentence: str,
+    old: Sequence[Member] = (),
 ) -> int:
-    """Take out as many of `due` as may go, ask for the surge that the rest needs; how many were taken out."""
+    """Take out as many of `due` as may go, ask for the surge that the rest needs; how many were taken out.
+
+    `old`: all that are to be replaced, if those are more than `due`.
+    """
     group = turn.group
     members = turn.members()
     active = counted(members)
-    ready = sum(units(m) for m in active if turn.settled(m, warmup_seconds))
+    ready = ready_units(turn, active, [*due, *old], warmup_seconds)
     total = sum(units(m) for m in active)
     moving = total != group.desired_capacity or ready != total or any(m.activity_id for m in members)
     spare = allowed(limits, group.desired_capacity, ready, moving)

@@ -14,7 +14,7 @@ import msgspec
 
 from elba.autoscaling import activities, launch_source, mixed, sentences
 from elba.autoscaling.advance.lifecycle import is_drained, outcome, start_hooks
-from elba.autoscaling.advance.replacing import Bounds, allowed
+from elba.autoscaling.advance.replacing import Bounds, allowed, ready_units
 from elba.autoscaling.advance.shrinking import pick_one
 from elba.autoscaling.advance.turn import Turn
 from elba.autoscaling.commands.groups import forget_actions
@@ -43,11 +43,13 @@ def source_for(turn: Turn, member: Member) -> Source | None:
         return None
 
 
-def replace_roots(turn: Turn, due: Sequence[Member], limits: Bounds, warmup_seconds: float) -> int:
-    """Begin with as many of `due` as may be out of service now; how many those are."""
+def replace_roots(
+    turn: Turn, due: Sequence[Member], limits: Bounds, warmup_seconds: float, old: Sequence[Member]
+) -> int:
+    """Begin with as many of `due` as may be out of service now; how many those are. `old`: all that have yet to go."""
     group = turn.group
     active = counted(turn.members())
-    ready = sum(units(m) for m in active if turn.settled(m, warmup_seconds))
+    ready = ready_units(turn, active, old, warmup_seconds)
     total = sum(units(m) for m in active)
     moving = total != group.desired_capacity or ready != total
     spare = allowed(Bounds(limits.floor, group.desired_capacity), group.desired_capacity, ready, moving)
