@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from elba.autoscaling import placement
@@ -139,7 +141,9 @@ def test_a_zone_without_capacity_is_passed_over_and_evened_out_later(elba: Harne
 @pytest.mark.parametrize("most", [0, 100, 150])
 def test_while_a_zone_is_down_nothing_well_goes(elba: Harness, most: int) -> None:
     """Rebalancing launched in the other zone instead, every five minutes, and terminated one that was well."""
-    policy = {"InstanceMaintenancePolicy": {"MinHealthyPercentage": 50, "MaxHealthyPercentage": most}} if most else {}
+    policy: dict[str, Any] = (
+        {"InstanceMaintenancePolicy": {"MinHealthyPercentage": 50, "MaxHealthyPercentage": most}} if most else {}
+    )
     elba.create(minimum=2, maximum=4, **policy)
     elba.advance(60)
     elba.write(lambda tx: capacity.fail_zone(tx, elba.call(), A))
