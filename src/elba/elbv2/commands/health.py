@@ -76,6 +76,7 @@ class GroupHealth:
         self._group = group
         self._zones: set[str] | None = None
         self._balancer_addresses: set[str] | None = None
+        self._overrides: dict[str, dict[str, str]] = {}
 
     def of(self, target: Target) -> dict[str, str]:
         """`state`, `reason`, `description` of a registered target."""
@@ -104,12 +105,15 @@ class GroupHealth:
             return REGISTERING
         return {"state": health.state, "reason": health.reason, "description": health.description}
 
-    def zone_of(self, target: Target) -> str:
-        """The target's Availability Zone; "" or "all" of one that is in none."""
-        if self._group.target_type != "instance":
-            return target.availability_zone
-        instance = self._view.get(Instance, target.account, target.region, target.target_id)
-        return instance.availability_zone if instance else ""
+    def override_of(self, target: Target) -> dict[str, str]:
+        """The `administrative_override` of a registered target."""
+        zone = target.availability_zone
+        if self._group.target_type == "instance":
+            instance = self._view.get(Instance, target.account, target.region, target.target_id)
+            zone = instance.availability_zone if instance else ""
+        if zone not in self._overrides:
+            self._overrides[zone] = administrative_override(self._view, self._group, zone)
+        return self._overrides[zone]
 
     def _enabled_zones(self) -> set[str]:
         if self._zones is None:
@@ -185,7 +189,7 @@ def _described(
         "target_health": {key: value for key, value in state.items() if value},
     }
     if group.load_balancer_arns and group.target_type in ("instance", "ip"):
-        described["administrative_override"] = administrative_override(view, group, health.zone_of(target))
+        described["administrative_override"] = health.override_of(target)
     if with_anomalies and group.target_type in ("instance", "ip"):
         known = view.get(TargetHealth, group.account, group.region, target.id)
         seen = known if known is not None and state["state"] == "healthy" else None
