@@ -105,6 +105,24 @@ def test_a_version_is_resolved_at_each_launch(elba: Harness) -> None:
     assert "Version" not in elba.described("none")["LaunchTemplate"]
 
 
+def test_subnets_of_a_zone_are_used_while_they_have_addresses(elba: Harness) -> None:
+    elba.write(lambda tx: ec2.ensure_defaults(tx, elba.call()))
+    assert elba.clients is not None
+    client = elba.clients.client("ec2")
+    vpc = elba.store.view.all(Vpc)[0].id
+    made = [
+        client.create_subnet(VpcId=vpc, AvailabilityZone=A, CidrBlock=f"172.31.200.{low}/28")["Subnet"]["SubnetId"]
+        for low in (0, 16)
+    ]
+    elba.create(minimum=22, maximum=30, VPCZoneIdentifier=",".join(made))
+    elba.advance(60)
+    assert [[m.subnet_id for m in elba.in_service()].count(s) for s in made] == [11, 11]
+    assert {a.status_code for a in elba.activities()} == {"Successful"}
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=23)
+    elba.advance(1)
+    assert last_message(elba).startswith("There are not enough free addresses in subnet")
+
+
 def test_tags_of_instances(elba: Harness) -> None:
     both = [{"key": "team", "value": "template"}, {"key": "own", "value": "template"}]
     template = elba.template(tag_specifications=[{"resource_type": "instance", "tags": both}])
@@ -167,6 +185,21 @@ def test_a_launch_configuration_is_shown_and_launched_as_it_was_made(elba: Harne
     assert (instance.instance_type, instance.key_name, instance.monitoring) == ("t3.small", "k", False)
     assert (instance.public, instance.group_ids) == (False, given["SecurityGroups"])
     assert instance.user_data == coded
+
+
+def test_a_launch_configuration_after_an_instance(elba: Harness) -> None:
+    group = own_group(elba)
+    elba.template(security_group_ids=[group], instance_type="t3.small", user_data=base64.b64encode(b"a").decode())
+    elba.create(minimum=1)
+    elba.advance(30)
+    (member,) = elba.in_service()
+    elba.asg.create_launch_configuration(LaunchConfigurationName="same", InstanceId=member.id)
+    elba.asg.create_launch_configuration(LaunchConfigurationName="other", InstanceId=member.id, InstanceType="t3.micro")
+    other, same = elba.asg.describe_launch_configurations()["LaunchConfigurations"]
+    for shown in (other, same):
+        assert (shown["ImageId"], shown["SecurityGroups"]) == (member.image_id, [group])
+        assert base64.b64decode(shown["UserData"]) == b"a"
+    assert (same["InstanceType"], other["InstanceType"]) == ("t3.small", "t3.micro")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from elba.autoscaling.launch_source import Source
 from elba.autoscaling.lookup import counted, healthy_zones, is_rebalancing, suspended, units
 from elba.autoscaling.resources import Group, LaunchConfiguration, Member
 from elba.ec2 import commands as ec2
+from elba.ec2.addresses import available_address_count
 from elba.ec2.instance_types import TYPES
 from elba.ec2.prices import on_demand_price, spot_depth, spot_price
 from elba.ec2.resources import Subnet
@@ -224,17 +225,16 @@ def _mixed_sources(turn: Turn, policy: Mapping[str, Any], zone: str) -> Iterator
     options: list[Mapping[str, Any]] = []
     for override in mixed.overrides(policy) or [{}]:
         options += launch_source.typed(turn.tx, turn.call, specification, override, turn.group.desired_capacity_type)
-    if all(o.get("instance_type") in TYPES for o in options):
-        wanted = policy.get("instances_distribution") or {}
-        options = mixed.by_preference(
-            options,
-            wanted,
-            spot=spot,
-            price=lambda t: spot_price(t, zone) if spot else on_demand_price(TYPES[t]),
-            depth=lambda t: spot_depth(t, zone),
-            there=Counter(m.instance_type for m in members if m.spot and m.availability_zone == zone),
-        )
-    for override in options:
+    known = [o for o in options if o.get("instance_type") in TYPES]
+    ranked = mixed.by_preference(
+        known,
+        policy.get("instances_distribution") or {},
+        spot=spot,
+        price=lambda t: spot_price(t, zone) if spot else on_demand_price(TYPES[t]),
+        depth=lambda t: spot_depth(t, zone),
+        there=Counter(m.instance_type for m in members if m.spot and m.availability_zone == zone),
+    )
+    for override in [*ranked, *(o for o in options if o not in known)]:
         yield launch_source.from_template(turn.tx, turn.call, specification, override), spot
 
 
@@ -247,7 +247,8 @@ def _run(turn: Turn, source: Source, spot: bool, zone: str, cause: str, kind: st
     ]
     if not subnets:
         raise ApiError("InvalidSubnetID.NotFound", f"The group has no subnet in {zone} any more")
-    subnet = turn.call.ids.random.choice(subnets)
+    roomy = [s for s in subnets if available_address_count(turn.tx, s) > 0]
+    subnet = turn.call.ids.random.choice(roomy or subnets)
     member = launch_one(turn, source, spot, subnet)
     activity = activities.begin(
         turn.tx,
