@@ -33,7 +33,7 @@ class TestObject(NamedTuple):
 def test_objects(view: View, call: Call, request: Request) -> Iterator[TestObject]:
     """What has to be written before the request's attributes may take effect. Raises: LoadBalancerNotFound."""
     balancer = require_load_balancer(view, call, request["load_balancer_arn"])
-    given = {entry["key"]: entry.get("value", "") for entry in request["attributes"]}
+    given = {entry.get("key", ""): entry.get("value", "") for entry in request["attributes"]}
     after = {**attributes_of_load_balancer(balancer), **given}
     time = datetime.datetime.fromtimestamp(call.now, datetime.UTC).isoformat(timespec="milliseconds")
     for kind in LOG_KINDS:
