@@ -165,3 +165,13 @@ def test_a_type_that_is_of_no_use_does_not_hide_that_a_zone_is_full(elba: Harnes
     elba.create(minimum=1, MixedInstancesPolicy=policy)
     elba.advance(30)
     assert [m.availability_zone for m in elba.in_service()] == [B]
+
+
+def test_a_zone_that_is_left_is_named_among_the_others(elba: Harness) -> None:
+    elba.create(minimum=2, maximum=4)
+    elba.advance(60)
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", AvailabilityZones=[A])
+    elba.advance(60)
+    assert elba.zones() == [2]
+    cause = next(a.cause for a in elba.activities() if "to balance instances" in a.cause)
+    assert f"availability zones {A} {B} had 1 1 instances respectively." in cause

@@ -79,7 +79,10 @@ def rebalance(turn: Turn) -> None:
     )
     if plan is None or group.zone_failures.get(plan.low, 0.0) > turn.now:
         return
-    why = sentences.rebalanced(plan.units, plan.low)
+    there = placement.zone_units(
+        sorted({*held, *(m.availability_zone for m in active)}), [(m.availability_zone, units(m)) for m in active]
+    )
+    why = sentences.rebalanced(there, plan.low)
     if plan.extra:
         _begin(turn, over + plan.extra, why)
     elif not any(has_capacity(turn.tx, group.region, plan.low, m.instance_type) for m in active):
