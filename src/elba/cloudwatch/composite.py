@@ -53,9 +53,19 @@ class AllOf:
     operands: tuple[Rule, ...]
 
 
-Rule = InState | Constant | Not | AnyOf | AllOf
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """True while `least` of the conditions, or as many percent of them, hold."""
 
-_TOKEN = re.compile(r'\s*(?:(?P<mark>[()])|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<word>[^\s()",]+))', re.DOTALL)
+    least: int
+    percent: bool
+    operands: tuple[Rule, ...]
+
+
+Rule = InState | Constant | Not | AnyOf | AllOf | AtLeast
+
+_TOKEN = re.compile(r'\s*(?:(?P<mark>[(),])|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<word>[^\s()",]+))', re.DOTALL)
+_AMOUNT = re.compile(r"([1-9]\d{0,2})(%?)")
 
 
 class _Parser:
@@ -135,14 +145,46 @@ class _Parser:
                 raise RuleError(f"expected the name of an alarm after {text}(")
             self._close()
             return InState(text, name)
+        if (kind, text) == ("word", "AT_LEAST"):
+            return self._at_least()
         raise self._unsupported(self._next - 1)
+
+    def _at_least(self) -> Rule:
+        """`AT_LEAST(2, NOT OK, (a, b, c))`: a number or a percentage, a state, and alarms."""
+        self._expect("(")
+        _, text = self._take()
+        amount = _AMOUNT.fullmatch(text)
+        if amount is None or (amount[2] and int(amount[1]) > 100):
+            raise self._unsupported(self._next - 1)
+        self._expect(",")
+        negative = self._accept("word", "NOT")
+        kind, state = self._take()
+        if kind != "word" or state not in STATES:
+            raise self._unsupported(self._next - 1)
+        self._expect(",")
+        self._expect("(")
+        operands: list[Rule] = []
+        while not operands or self._accept("mark", ","):
+            kind, name = self._take()
+            if kind == "mark" or not name:
+                raise self._unsupported(self._next - 1)
+            operands.append(Not(InState(state, name)) if negative else InState(state, name))
+        self._elements += len(operands)
+        self._close()
+        self._close()
+        if not amount[2] and int(amount[1]) > len(operands):
+            raise RuleError(f"AT_LEAST of {amount[1]} needs as many alarms")
+        return AtLeast(int(amount[1]), bool(amount[2]), tuple(operands))
 
     def _unsupported(self, token: int) -> RuleError:
         return RuleError(f"Unsupported token '{self._tokens[token][1]}' at char {self._places[token]}")
 
+    def _expect(self, mark: str) -> None:
+        if not self._accept("mark", mark):
+            raise RuleError(f"expected '{mark}'")
+
     def _close(self) -> None:
-        if not self._accept("mark", ")"):
-            raise RuleError("expected ')'")
+        self._expect(")")
 
 
 @lru_cache(maxsize=4096)
@@ -161,7 +203,7 @@ def walk(rule: Rule) -> Iterator[Rule]:
         yield rule
         if isinstance(rule, Not):
             waiting.append(rule.operand)
-        elif isinstance(rule, AnyOf | AllOf):
+        elif isinstance(rule, AnyOf | AllOf | AtLeast):
             waiting.extend(rule.operands)
 
 
@@ -185,6 +227,9 @@ def holds(rule: Rule, state_of: Callable[[str], str | None]) -> bool:
         return not holds(rule.operand, state_of)
     if isinstance(rule, AnyOf):
         return any(holds(operand, state_of) for operand in rule.operands)
+    if isinstance(rule, AtLeast):
+        held = sum(holds(operand, state_of) for operand in rule.operands)
+        return held * 100 >= rule.least * len(rule.operands) if rule.percent else held >= rule.least
     return all(holds(operand, state_of) for operand in rule.operands)
 
 

@@ -154,10 +154,12 @@ def test_a_child_belongs_to_150_composite_alarms_at_most(bench: Bench) -> None:
     assert caught.value.code == "ValidationError" and "150" in caught.value.message
 
 
-def test_a_composite_alarm_of_itself_stands_still(bench: Bench) -> None:
-    put(bench, "c", "NOT ALARM(c)")
+def test_composite_alarms_of_each_other_stand_still(bench: Bench) -> None:
+    put(bench, "c", "FALSE")
+    put(bench, "d", "NOT ALARM(c)")
+    put(bench, "c", "ALARM(d)")
     bench.advance(600)
-    assert composite(bench)["state_value"] == "INSUFFICIENT_DATA"
+    assert [composite(bench, name)["state_value"] for name in ("c", "d")] == ["OK", "ALARM"]
 
 
 def test_pages_go_over_both_kinds(bench: Bench) -> None:

@@ -74,8 +74,8 @@ def test_error_codes(world: World) -> None:
     assert dashboard.value.response["Error"]["Code"] == "ResourceNotFound"
     assert dashboard.value.response["Error"]["QueryErrorCode"] == "DashboardNotFoundError"
     with pytest.raises(watch.exceptions.DashboardInvalidInputError) as body:
-        watch.put_dashboard(DashboardName="x", DashboardBody="{")
-    assert body.value.response["dashboardValidationMessages"][0]["DataPath"] == "/"
+        watch.put_dashboard(DashboardName="x", DashboardBody='{"widgets": 1}')
+    assert body.value.response["dashboardValidationMessages"][0]["DataPath"] == "/widgets"
     with pytest.raises(watch.exceptions.InvalidFormatFault):
         watch.put_metric_alarm(**ALARM)
         watch.set_alarm_state(AlarmName="a", StateValue="OK", StateReason="", StateReasonData="{")

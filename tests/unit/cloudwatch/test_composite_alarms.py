@@ -39,6 +39,13 @@ STATES = {"a": "ALARM", "b": "OK", "c": "INSUFFICIENT_DATA", "x y": "ALARM", 'q"
         ("NOT (ALARM(a) AND OK(b))", False),
         ("NOT ALARM(a) OR OK(b)", True),
         ("  ALARM ( a )\n AND OK(b) ", True),
+        ("AT_LEAST(1, ALARM, (a, b, c))", True),
+        ("AT_LEAST(2, ALARM, (a, b, c))", False),
+        ("AT_LEAST(2, NOT ALARM, (a, b, gone))", True),
+        ("AT_LEAST(50%, OK, (a, b))", True),
+        ("AT_LEAST(51%, OK, (a, b))", False),
+        ("AT_LEAST(33%, OK, (a, b, c))", True),
+        ('NOT AT_LEAST( 100% ,ALARM,("a","x y")) OR FALSE', False),
     ],
 )
 def test_rules(rule: str, expected: bool) -> None:
@@ -67,6 +74,18 @@ def test_rules(rule: str, expected: bool) -> None:
         " OR ".join(f"ALARM(n{i})" for i in range(101)),
         " OR ".join(["ALARM(a)"] * 501),
         "ALARM(a,b)",
+        "AT_LEAST",
+        "AT_LEAST(1, ALARM, a)",
+        "AT_LEAST(1, ALARM, ())",
+        "AT_LEAST(1, ALARM, (a,))",
+        "AT_LEAST(1, ALARM, (a b))",
+        "AT_LEAST(0, ALARM, (a))",
+        "AT_LEAST(2, ALARM, (a))",
+        "AT_LEAST(101%, ALARM, (a))",
+        "AT_LEAST(x, ALARM, (a))",
+        "AT_LEAST(1, TRUE, (a))",
+        "AT_LEAST(1, ALARM (a))",
+        "AT_LEAST(1, ALARM, (a)",
     ],
 )
 def test_not_rules(rule: str) -> None:
@@ -75,7 +94,7 @@ def test_not_rules(rule: str) -> None:
 
 
 def test_children_once_each() -> None:
-    assert children(parse_rule("ALARM(a) AND (OK(b) OR ALARM(a))")) == ["a", "b"]
+    assert children(parse_rule("ALARM(a) AND (OK(b) OR AT_LEAST(1, NOT OK, (a, c)))")) == ["a", "b", "c"]
 
 
 def put(bench: Bench, name: str, rule: str, **more: Any) -> None:

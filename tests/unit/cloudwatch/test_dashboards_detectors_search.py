@@ -40,29 +40,48 @@ def widget(**changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("body", "path"),
+    ("body", "path", "text"),
     [
-        ("{", "/"),
-        ("[]", "/widgets"),
-        ('{"widgets": 1}', "/widgets"),
-        (widget(type="nonsense"), "/widgets/0/type"),
-        (widget(x=24), "/widgets/0/x"),
-        (widget(width=25), "/widgets/0/width"),
-        (widget(height=0), "/widgets/0/height"),
-        (widget(properties=None), "/widgets/0/properties"),
-        (widget(properties={"metrics": [[]]}), "/widgets/0/properties/metrics/0"),
-        (widget(properties={}), "/widgets/0/properties"),
-        (widget(type="text", properties={}), "/widgets/0/properties"),
-        (widget(type=[]), "/widgets/0/type"),
-        (json.dumps({"widgets": [{"type": "text", "properties": {"markdown": ""}}] * 501}), "/widgets"),
+        ("{}", "", "Should have required property 'widgets'"),
+        ('{"widgets": 1}', "/widgets", "Should be array"),
+        (widget(type=[]), "/widgets/0/type", "Should be string"),
+        (widget(x=24), "/widgets/0/x", "Should be <= 23"),
+        (widget(y=-1), "/widgets/0/y", "Should be >= 0"),
+        (widget(width=25), "/widgets/0/width", "Should be <= 24"),
+        (widget(width=1.5), "/widgets/0/width", "Should be integer"),
+        (widget(height=1001), "/widgets/0/height", "Should be <= 1000"),
+        (widget(height=0), "/widgets/0/height", "Should be >= 1"),
+        (widget(properties=None), "/widgets/0/properties", "Should be object"),
+        ('{"widgets": [{"type": "text"}]}', "/widgets/0", "Should have required property 'properties'"),
+        (widget(type="text", properties={}), "/widgets/0/properties", "Should have required property 'markdown'"),
+        (widget(type="alarm", properties={}), "/widgets/0/properties", "Should have required property 'alarms'"),
+        (json.dumps({"widgets": [{"type": "text", "properties": {"markdown": ""}}] * 501}), "/widgets", "Should NOT"),
     ],
 )
-def test_dashboard_refused(bench: Bench, body: str, path: str) -> None:
+def test_dashboard_refused(bench: Bench, body: str, path: str, text: str) -> None:
     with pytest.raises(ApiError) as caught:
         bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=body)
     assert caught.value.code == "InvalidParameterInput"
-    assert path in [m["data_path"] for m in caught.value.fields["dashboard_validation_messages"]]
+    (found,) = caught.value.fields["dashboard_validation_messages"]
+    assert found["data_path"] == path and found["message"].startswith(text)
     assert bench.run(api.list_dashboards)["dashboard_entries"] == []
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "1"])
+def test_dashboard_that_is_no_object(bench: Bench, body: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=body)
+    assert (caught.value.code, caught.value.message, caught.value.fields) == (
+        "InvalidParameterInput",
+        "The field DashboardBody must be a valid JSON object",
+        {},
+    )
+
+
+def test_a_widget_of_an_unknown_type_is_kept(bench: Bench) -> None:
+    body = widget(type="nonsense", properties={"any": 1})
+    assert bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=body)["dashboard_validation_messages"] == []
+    assert bench.run(api.get_dashboard, dashboard_name="d")["dashboard_body"] == body
 
 
 @pytest.mark.parametrize(
@@ -98,6 +117,18 @@ def test_dashboard_refused(bench: Bench, body: str, path: str) -> None:
         ({"metrics": [["N", "m", "d"]]}, [("/metrics/0", "Should NOT have more than 2 items")]),
         ({"metrics": [["N", "m", "d", "v"], [".", "n", ".", "."], ["..."], ["...", "w", {"stat": "Sum"}]]}, []),
         ({"metrics": [[{"expression": "SUM(METRICS())"}], [{"label": "x"}]]}, [("/metrics/1", "Should NOT have less")]),
+        (
+            {"metrics": [["N", "m"]], "region": None},
+            [("", "The metric widget should have specified a region and a data source or an alarm annotation")],
+        ),
+        ({"annotations": {"alarms": ["arn"]}, "region": None}, []),
+        ({"metrics": [["N", "m"]], "period": 45}, [("/period", "Should be multiple of 60")]),
+        ({"metrics": [["N", "m"]], "period": 5, "stat": "p99.9"}, []),
+        ({"metrics": [["N", "m"]], "stat": "Median"}, [("/stat", "Should match pattern")]),
+        (
+            {"metrics": [["N", "m"]], "yAxis": {"left": {"min": 2, "max": 1}, "right": {"min": 1}}},
+            [("/yAxis/left/min", "Should be <= 1")],
+        ),
     ],
 )
 def test_messages_of_metric_widgets(bench: Bench, properties: dict[str, Any], messages: list[tuple[str, str]]) -> None:
@@ -115,13 +146,6 @@ def test_messages_of_metric_widgets(bench: Bench, properties: dict[str, Any], me
     head, told = caught.value.message.split("\n", 1)
     assert head == f"The dashboard body is invalid, there are {len(messages)} validation errors:"
     assert [m["message"] for m in json.loads(told)] == [m["message"] for m in found]
-
-
-def test_dashboard_warning_is_told_and_it_is_kept(bench: Bench) -> None:
-    body = widget(properties={"metrics": [["N", "m"]]})
-    (message,) = bench.run(api.put_dashboard, dashboard_name="d", dashboard_body=body)["dashboard_validation_messages"]
-    assert message["data_path"] == "/widgets/0/properties/region"
-    assert bench.run(api.get_dashboard, dashboard_name="d")["dashboard_body"] == body
 
 
 def test_dashboards_are_deleted_all_or_none(bench: Bench) -> None:
@@ -337,29 +361,52 @@ def a_definition(**changes: Any) -> str:
     return json.dumps(document | changes)
 
 
+MISSING, INVALID_TYPE, EMPTY = "MissingKey", "InvalidValueType", "Empty"
+
+
 @pytest.mark.parametrize(
-    "definition",
+    ("definition", "kind", "key"),
     [
-        "",
-        "{",
-        "[]",
-        "{}",
-        a_definition(Schema={"Name": "CloudWatchLogRule", "Version": 2}),
-        a_definition(LogGroupNames=[]),
-        a_definition(LogFormat="XML"),
-        a_definition(LogFormat="CLF"),
-        a_definition(AggregateOn="Max"),
-        a_definition(Contribution={"Keys": []}),
-        a_definition(Contribution={"Keys": ["a", "b", "c", "d", "e"]}),
-        a_definition(Contribution={"Keys": ["$.ip"]}),
-        a_definition(Contribution={"Keys": ["$.ip"], "Filters": [{}] * 5}),
-        a_definition(Fields={"x": "y" * 8192}),
+        ("{}", MISSING, "Schema"),
+        (a_definition(Filters=[]), "UnknownKey", "Filters"),
+        (a_definition(Schema={"Name": "CloudWatchLogRule", "Version": 2}), "InvalidSchema", "Schema"),
+        (a_definition(LogGroupNames=[]), EMPTY, "LogGroupNames"),
+        (a_definition(LogFormat="XML"), INVALID_TYPE, "LogFormat"),
+        (a_definition(LogFormat=[]), INVALID_TYPE, "LogFormat"),
+        (a_definition(LogFormat="CLF"), MISSING, "Fields"),
+        (a_definition(AggregateOn="Max"), INVALID_TYPE, "AggregateOn"),
+        (a_definition(Contribution={"Keys": [], "Filters": []}), EMPTY, "Keys"),
+        (a_definition(Contribution={"Keys": ["$.ip"]}), MISSING, "Filters"),
+        (a_definition(Contribution={"Keys": ["$.ip"], "Filters": []}), MISSING, "ValueOf"),
     ],
 )
-def test_insight_rules_that_are_refused(bench: Bench, definition: str) -> None:
+def test_bodies_of_insight_rules(bench: Bench, definition: str, kind: str, key: str) -> None:
     with pytest.raises(ApiError) as caught:
         bench.run(api.put_insight_rule, rule_name="r", rule_definition=definition)
-    assert caught.value.code in ("InvalidParameterValue", "MissingParameter")
+    assert (caught.value.code, caught.value.message) == (
+        "InvalidParameterValue",
+        f"INVALID_RULE_BODY: {kind} encountered at {key} in the RuleBody.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("definition", "text"),
+    [
+        ("", "The parameter RuleDefinition is required."),
+        ("{", "INVALID_RULE_BODY: The RuleBody could not be parsed."),
+        ("[]", "INVALID_RULE_BODY: The RuleBody could not be parsed."),
+        (
+            a_definition(Contribution={"Keys": ["a", "b", "c", "d", "e"], "Filters": []}),
+            "RULE_BODY_COMPLEXITY: A RuleBody must have no more than 4 Keys in the Contribution.",
+        ),
+        (a_definition(Contribution={"Keys": ["$.ip"], "Filters": [{}] * 5}), "RULE_BODY_COMPLEXITY"),
+        (a_definition(Fields={"x": "y" * 8192}), "The parameter RuleDefinition must have at most 8192"),
+    ],
+)
+def test_insight_rules_that_are_refused(bench: Bench, definition: str, text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        bench.run(api.put_insight_rule, rule_name="r", rule_definition=definition)
+    assert caught.value.message.startswith(text)
 
 
 def test_insight_rules_are_kept_and_switched(bench: Bench) -> None:

@@ -35,7 +35,6 @@ from elba.cloudwatch.commands.validation import (
 )
 from elba.cloudwatch.limits import require_state, require_tags, validation_error
 from elba.cloudwatch.resources import Alarm, AlarmHistoryItem, CompositeAlarm
-from elba.cloudwatch.statistics import parse_statistic
 from elba.errors import ApiError
 from elba.store.interface import Transaction
 
@@ -55,7 +54,7 @@ def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
     actions = require_actions(call, request, composite=False)
     comparison, threshold, band_id = require_comparison(request)
     configuration: dict[str, object] = {}
-    percentile = False
+    statistic: str | None = None
     queries = request.get("metrics") or []
     if queries:
         refuse_classic(request)
@@ -66,8 +65,7 @@ def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
         classic = require_classic(request)
         configuration.update(classic)
         period = classic["period"]
-        extended = classic["extended_statistic"]
-        percentile = extended is not None and parse_statistic(extended).kind == "p"
+        statistic = classic["statistic"] or classic["extended_statistic"]
     if band_id is not None and period < 60:
         raise validation_error("The period of an anomaly detection alarm must be at least 60 seconds.")
     refuse_misplaced_actions(
@@ -77,7 +75,7 @@ def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
         math=bool(queries),
     )
     periods, to_alarm = require_periods(request, period)
-    treat, low = require_treatment(request, percentile)
+    treat, low = require_treatment(request, statistic)
     old = tx.get(Alarm, call.account, call.region, name)
     enabled = request.get("actions_enabled")
     alarm = Alarm(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from elba.call import Answer, Call, Request
@@ -30,6 +32,8 @@ from elba.store.interface import Transaction, View
 
 RULE_MOST = 10240
 PARENTS_MOST = 150
+SUPPRESSOR_MOST = 1600
+_ALARM_ARN = re.compile(r"arn:aws[\w-]*:cloudwatch:[a-z0-9-]+:\d{12}:alarm:.{1,255}")
 
 
 def put_composite_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
@@ -49,15 +53,19 @@ def put_composite_alarm(tx: Transaction, call: Call, request: Request) -> Answer
         request.get("actions_suppressor_wait_period"),
         request.get("actions_suppressor_extension_period"),
     )
-    if suppressor is None and (wait is not None or extension is not None):
-        raise validation_error(
-            "ActionsSuppressorWaitPeriod and ActionsSuppressorExtensionPeriod need ActionsSuppressor."
-        )
+    for period, member in (
+        (wait, "ActionsSuppressorWaitPeriod"),
+        (extension, "ActionsSuppressorExtensionPeriod"),
+    ):
+        if suppressor is None and period is not None:
+            raise validation_error(f"{member} requires an ActionSuppressor")
+        if suppressor is not None and period is None:
+            raise validation_error(f"{member} must not be null")
+        if period is not None and period < 0:
+            raise validation_error(f"{member} must not be negative")
     if suppressor is not None:
-        if wait is None or extension is None or wait < 0 or extension < 0:
-            raise validation_error(
-                "ActionsSuppressor needs ActionsSuppressorWaitPeriod and ActionsSuppressorExtensionPeriod."
-            )
+        if not _may_be_alarm(suppressor):
+            raise validation_error("ActionsSuppressor must be a valid CloudWatch Alarm ARN or an Alarm name")
         if find_alarm(tx, call, alarm_name(suppressor)) is None or alarm_name(suppressor) == name:
             raise validation_error(f"The suppressor alarm {suppressor} does not exist.")
     old = tx.get(CompositeAlarm, call.account, call.region, name)
@@ -106,8 +114,17 @@ def put_composite_alarm(tx: Transaction, call: Call, request: Request) -> Answer
     return {}
 
 
+def _may_be_alarm(reference: str) -> bool:
+    """True for what can be an alarm's name, or its ARN."""
+    return 1 <= len(reference) <= SUPPRESSOR_MOST and (
+        not reference.startswith("arn:") or _ALARM_ARN.fullmatch(reference) is not None
+    )
+
+
 def _require_rule(tx: Transaction, call: Call, name: str, source: str) -> Rule:
-    if not source or len(source) > RULE_MOST:
+    if not source or source != source.strip():
+        raise validation_error("AlarmRule must not contain leading or trailing whitespace or be null")
+    if len(source) > RULE_MOST:
         raise validation_error(f"AlarmRule must have 1 to {RULE_MOST} characters.")
     try:
         rule = parse_rule(source)
@@ -118,7 +135,9 @@ def _require_rule(tx: Transaction, call: Call, name: str, source: str) -> Rule:
     for child in children(rule):
         if child.startswith("arn:") and not child.startswith(prefix):
             raise validation_error(f"AlarmRule must name alarms of the same account and region, not {child}.")
-        if alarm_name(child) != name and find_alarm(tx, call, alarm_name(child)) is None:
+        if alarm_name(child) == name:
+            raise validation_error("A composite alarm cannot have a child relation with itself via its AlarmRule")
+        if find_alarm(tx, call, alarm_name(child)) is None:
             absent.append(alarm_name(child))
     if absent:
         raise validation_error(

@@ -12,6 +12,7 @@ from elba.call import Answer, Call, Request
 from elba.cloudwatch.commands.tags import GLOBAL
 from elba.cloudwatch.limits import invalid, require_tags
 from elba.cloudwatch.resources import Dashboard
+from elba.cloudwatch.statistics import parse_statistic
 from elba.cloudwatch.widgets import Message, message, resolve_rows
 from elba.errors import ApiError
 from elba.store.interface import Transaction
@@ -22,51 +23,56 @@ METRICS_MOST = 2500
 DELETED_MOST = 100
 COLUMNS = 24
 HEIGHT_MOST = 1000
+HIGH_RESOLUTION = (1, 5, 10, 20, 30)
 MESSAGES_MOST = 100
 """How many validation errors the text of the error lists."""
-WIDGET_TYPES = frozenset(
-    ("metric", "text", "log", "alarm", "explorer", "number", "custom", "html", "trace", "map", "chart")
-)
 VIEWS = frozenset(("timeSeries", "singleValue", "gauge", "bar", "pie", "table"))
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 
-def check_body(body: str) -> tuple[list[Message], list[Message]]:
-    """(errors, warnings) of a dashboard's body: errors refuse it, warnings are told."""
+def check_body(body: str) -> list[Message]:
+    """What is wrong with a dashboard's body. Raises: ApiError InvalidParameterInput if it is no JSON object.
+
+    The texts are those of the service.
+    """
     if len(body.encode()) > BODY_MOST_BYTES:
-        return [message("/", f"The dashboard body is larger than {BODY_MOST_BYTES} bytes")], []
+        return [message("/", f"The dashboard body is larger than {BODY_MOST_BYTES} bytes")]
     try:
         document: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        return [message("/", f"The dashboard body is not valid JSON: {error}")], []
-    widgets = document.get("widgets") if isinstance(document, dict) else None
+    except msgspec.DecodeError:
+        document = None
+    if not isinstance(document, dict):
+        raise ApiError("InvalidParameterInput", "The field DashboardBody must be a valid JSON object")
+    if "widgets" not in document:
+        return [message("", "Should have required property 'widgets'")]
+    widgets = document["widgets"]
     if not isinstance(widgets, list):
-        return [message("/widgets", "The dashboard body has no array of widgets")], []
+        return [message("/widgets", "Should be array")]
     if len(widgets) > WIDGETS_MOST:
-        return [message("/widgets", f"A dashboard can have at most {WIDGETS_MOST} widgets")], []
+        return [message("/widgets", f"Should NOT have more than {WIDGETS_MOST} items")]
     errors: list[Message] = []
-    warnings: list[Message] = []
     metrics = 0
     for i, widget in enumerate(widgets):
         path = f"/widgets/{i}"
         if not isinstance(widget, dict):
-            errors.append(message(path, "A widget must be an object"))
+            errors.append(message(path, "Should be object"))
             continue
-        _check_widget(path, widget, errors, warnings)
+        _check_widget(path, widget, errors)
         properties = widget.get("properties")
         rows = properties.get("metrics") if isinstance(properties, dict) else None
         metrics += len(rows) if isinstance(rows, list) else 0
     if metrics > METRICS_MOST:
         errors.append(message("/widgets", f"A dashboard can have at most {METRICS_MOST} metrics"))
-    return errors, warnings
+    return errors
 
 
-def _check_widget(path: str, widget: Mapping[str, Any], errors: list[Message], warnings: list[Message]) -> None:
+def _check_widget(path: str, widget: Mapping[str, Any], errors: list[Message]) -> None:
+    """Widgets of a type that is not known may have any properties."""
     type_ = widget.get("type")
     if type_ is None:
         errors.append(message(path, "Should have required property 'type'"))
-    elif not isinstance(type_, str) or type_ not in WIDGET_TYPES:
-        errors.append(message(f"{path}/type", f"The widget type {type_} is not known"))
+    elif not isinstance(type_, str):
+        errors.append(message(f"{path}/type", "Should be string"))
     for member, least, most in (
         ("x", 0, COLUMNS - 1),
         ("y", 0, None),
@@ -76,9 +82,12 @@ def _check_widget(path: str, widget: Mapping[str, Any], errors: list[Message], w
         value = widget.get(member)
         if value is None:
             continue
-        if not isinstance(value, int) or value < least or (most is not None and value > most):
-            bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
-            errors.append(message(f"{path}/{member}", f"{member} must be a whole number {bounds}"))
+        if not isinstance(value, int) or isinstance(value, bool):
+            errors.append(message(f"{path}/{member}", "Should be integer"))
+        elif value < least:
+            errors.append(message(f"{path}/{member}", f"Should be >= {least}"))
+        elif most is not None and value > most:
+            errors.append(message(f"{path}/{member}", f"Should be <= {most}"))
     properties = widget.get("properties")
     if not isinstance(properties, dict):
         if "properties" not in widget:
@@ -97,25 +106,45 @@ def _check_widget(path: str, widget: Mapping[str, Any], errors: list[Message], w
         elif not alarms:
             errors.append(message(f"{path}/properties/alarms", "Should NOT have less than 1 items"))
     if type_ == "metric":
-        _check_metric_widget(f"{path}/properties", properties, errors, warnings)
+        _check_metric_widget(f"{path}/properties", properties, errors)
 
 
-def _check_metric_widget(
-    path: str, properties: Mapping[str, Any], errors: list[Message], warnings: list[Message]
-) -> None:
-    rows, annotations = properties.get("metrics"), properties.get("annotations")
-    if rows is None and not isinstance(annotations, dict):
+def _check_metric_widget(path: str, properties: Mapping[str, Any], errors: list[Message]) -> None:
+    rows, annotated = properties.get("metrics"), isinstance(properties.get("annotations"), dict)
+    if rows is None and not annotated:
         errors.append(message(path, "Should have required property 'metrics'"))
+    if not annotated and (rows is None or not isinstance(properties.get("region"), str)):
         errors.append(
             message(path, "The metric widget should have specified a region and a data source or an alarm annotation")
         )
+    if rows is None and not annotated:
         errors.append(message(path, "Should have required property 'annotations'"))
     if rows is not None:
         errors += resolve_rows(f"{path}/metrics", rows)[1]
     if properties.get("view") not in (None, *VIEWS):
-        errors.append(message(f"{path}/view", f"The view {properties['view']} is not known"))
-    if "region" not in properties:
-        warnings.append(message(f"{path}/region", "A metric widget should name its region"))
+        errors.append(message(f"{path}/view", "Should be equal to one of the allowed values"))
+    errors += _wrong_period_and_stat(path, properties)
+    axes = properties.get("yAxis")
+    for side in ("left", "right"):
+        axis = axes.get(side) if isinstance(axes, dict) else None
+        low, high = (axis.get("min"), axis.get("max")) if isinstance(axis, dict) else (None, None)
+        if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+            errors.append(message(f"{path}/yAxis/{side}/min", f"Should be <= {high}"))
+
+
+def _wrong_period_and_stat(path: str, properties: Mapping[str, Any]) -> list[Message]:
+    wrong: list[Message] = []
+    period, stat = properties.get("period"), properties.get("stat")
+    if period is not None and (not isinstance(period, int) or isinstance(period, bool)):
+        wrong.append(message(f"{path}/period", "Should be integer"))
+    elif period is not None and period not in HIGH_RESOLUTION and (period < 1 or period % 60):
+        wrong.append(message(f"{path}/period", "Should be multiple of 60"))
+    try:
+        if stat is not None:
+            parse_statistic(stat if isinstance(stat, str) else "")
+    except ValueError:
+        wrong.append(message(f"{path}/stat", "Should match pattern of a statistic"))
+    return wrong
 
 
 def require_dashboard_name(name: str | None) -> str:
@@ -135,7 +164,7 @@ def put_dashboard(tx: Transaction, call: Call, request: Request) -> Answer:
     """Create or replace. Raises: ApiError InvalidParameterInput with the messages, InvalidParameterValue."""
     name = require_dashboard_name(request.get("dashboard_name"))
     body = request.get("dashboard_body") or ""
-    errors, warnings = check_body(body)
+    errors = check_body(body)
     if errors:
         listed = [{"dataPath": e["data_path"], "message": e["message"]} for e in errors[:MESSAGES_MOST]]
         told = msgspec.json.format(msgspec.json.encode(listed), indent=2).decode()
@@ -153,7 +182,7 @@ def put_dashboard(tx: Transaction, call: Call, request: Request) -> Answer:
             tags=require_tags(request.get("tags")) if old is None else old.tags,
         )
     )
-    return {"dashboard_validation_messages": warnings}
+    return {"dashboard_validation_messages": []}
 
 
 def require_dashboard(found: Dashboard | None, name: str) -> Dashboard:

@@ -31,11 +31,18 @@ def _subject(request: Request) -> tuple[str, Mapping[str, Any], list[dict[str, A
     single, math = request.get("single_metric_anomaly_detector"), request.get("metric_math_anomaly_detector")
     flat = {m: request[m] for m in ("namespace", "metric_name", "dimensions", "stat") if request.get(m) is not None}
     if sum(1 for form in (single, math, flat) if form) > 1:
-        raise combination("Exactly one of a single metric, a metric math detector and a plain metric can be specified.")
+        raise combination(
+            "Either single metric attributes, SingleMetricAnomalyDetector or MetricMathAnomalyDetector can be set"
+        )
     if math:
         queries = [dict(q) for q in math.get("metric_data_queries") or ()]
         if not queries:
             raise missing("The parameter MetricMathAnomalyDetector.MetricDataQueries is required.")
+        if len(queries) == 1:
+            raise invalid(
+                "The MetricDataQueries list in MetricMathAnomalyDetector contains a single metric, please use "
+                "SingleMetricAnomalyDetector instead"
+            )
         require_queries(queries)
         if sum(q.get("return_data") is not False for q in queries) != 1:
             raise invalid("Exactly one element of MetricDataQueries must return data.")
@@ -66,7 +73,7 @@ def put_anomaly_detector(tx: Transaction, call: Call, request: Request) -> Answe
         for r in configuration.get("excluded_time_ranges") or ()
     ]
     if any(r["start_time"] >= r["end_time"] for r in ranges):
-        raise invalid("Each excluded time range must begin before it ends.")
+        raise invalid("Input has invalid parameter.")
     for member, name in (
         ("adaptation_speed", "AdaptationSpeed"),
         ("outlier_filtering_strength", "OutlierFilteringStrength"),

@@ -24,6 +24,7 @@ DEFINITION_MOST = 8192
 STATES = ("ENABLED", "DISABLED")
 _FORMATS = ("JSON", "CLF")
 _AGGREGATES = ("Count", "Sum")
+_KNOWN = ("Schema", "LogGroupNames", "LogGroupARNs", "LogFormat", "Contribution", "AggregateOn", "Fields")
 
 
 def require_rule_name(name: str | None) -> str:
@@ -48,39 +49,62 @@ def _require_definition(text: str | None) -> str:
         raise invalid(f"The parameter RuleDefinition must have at most {DEFINITION_MOST} ASCII characters.")
     try:
         document: Any = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise invalid(f"The parameter RuleDefinition is not valid JSON: {error}.") from None
-    problem = _problem(document)
-    if problem:
-        raise invalid(f"The parameter RuleDefinition is invalid: {problem}.")
+    except msgspec.DecodeError:
+        document = None
+    if not isinstance(document, dict):
+        raise invalid("INVALID_RULE_BODY: The RuleBody could not be parsed.")
+    if problem := _problem(document):
+        raise invalid(problem)
     return text
 
 
-def _problem(document: Any) -> str:
-    """What is wrong with a rule's definition; "" if nothing is."""
-    schema = document.get("Schema") if isinstance(document, dict) else None
+def _problem(document: Mapping[str, Any]) -> str:
+    """What is wrong with a rule's definition, in the service's words; "" if nothing is."""
+
+    def invalid_body(kind: str, key: str) -> str:
+        return f"INVALID_RULE_BODY: {kind} encountered at {key} in the RuleBody."
+
+    for key in document:
+        if key not in _KNOWN:
+            return invalid_body("UnknownKey", key)
+    for key in ("Schema", "LogFormat", "AggregateOn", "Contribution"):
+        if key not in document:
+            return invalid_body("MissingKey", key)
+    schema = document["Schema"]
     if not isinstance(schema, dict) or schema.get("Name") != "CloudWatchLogRule" or schema.get("Version") != 1:
-        return 'its Schema must be {"Name": "CloudWatchLogRule", "Version": 1}'
-    groups = document.get("LogGroupNames") or document.get("LogGroupARNs")
-    if not isinstance(groups, list) or not groups or not all(isinstance(g, str) and g for g in groups):
-        return "LogGroupNames must name at least one log group"
-    if document.get("LogFormat") not in _FORMATS:
-        return "LogFormat must be JSON or CLF"
-    if document.get("LogFormat") == "CLF" and not isinstance(document.get("Fields"), dict):
-        return "LogFormat CLF needs Fields"
-    if document.get("AggregateOn") not in _AGGREGATES:
-        return "AggregateOn must be Count or Sum"
-    contribution = document.get("Contribution")
+        return invalid_body("InvalidSchema", "Schema")
+    where = "LogGroupARNs" if "LogGroupARNs" in document else "LogGroupNames"
+    groups = document.get(where)
+    if groups is None:
+        return invalid_body("MissingKey", where)
+    if not isinstance(groups, list) or not all(isinstance(group, str) and group for group in groups):
+        return invalid_body("InvalidValueType", where)
+    if not groups:
+        return invalid_body("Empty", where)
+    for key, values in (("LogFormat", _FORMATS), ("AggregateOn", _AGGREGATES)):
+        if document[key] not in values:
+            return invalid_body("InvalidValueType", key)
+    if document["LogFormat"] == "CLF" and not isinstance(document.get("Fields"), dict):
+        return invalid_body("MissingKey", "Fields")
+    contribution = document["Contribution"]
     if not isinstance(contribution, dict):
-        return "it needs a Contribution"
-    keys = contribution.get("Keys")
-    if not isinstance(keys, list) or not 1 <= len(keys) <= KEYS_MOST or not all(isinstance(k, str) for k in keys):
-        return f"Contribution.Keys must hold 1 to {KEYS_MOST} keys"
-    filters = contribution.get("Filters", [])
-    if not isinstance(filters, list) or len(filters) > FILTERS_MOST:
-        return f"Contribution.Filters can hold at most {FILTERS_MOST} filters"
+        return invalid_body("InvalidValueType", "Contribution")
+    for key in ("Keys", "Filters"):
+        if key not in contribution:
+            return invalid_body("MissingKey", key)
+    keys, filters = contribution["Keys"], contribution["Filters"]
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        return invalid_body("InvalidValueType", "Keys")
+    if not keys:
+        return invalid_body("Empty", "Keys")
+    if len(keys) > KEYS_MOST:
+        return f"RULE_BODY_COMPLEXITY: A RuleBody must have no more than {KEYS_MOST} Keys in the Contribution."
+    if not isinstance(filters, list):
+        return invalid_body("InvalidValueType", "Filters")
+    if len(filters) > FILTERS_MOST:
+        return f"RULE_BODY_COMPLEXITY: A RuleBody must have no more than {FILTERS_MOST} Filters in the Contribution."
     if document["AggregateOn"] == "Sum" and not isinstance(contribution.get("ValueOf"), str):
-        return "AggregateOn Sum needs Contribution.ValueOf"
+        return invalid_body("MissingKey", "ValueOf")
     return ""
 
 

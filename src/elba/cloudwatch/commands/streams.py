@@ -42,7 +42,7 @@ def put_metric_stream(tx: Transaction, call: Call, request: Request) -> Answer:
     name = require_stream_name(request.get("name"))
     includes, excludes = request.get("include_filters") or [], request.get("exclude_filters") or []
     if includes and excludes:
-        raise combination("IncludeFilters and ExcludeFilters cannot be specified together.")
+        raise combination("IncludeFilters and ExcludeFilters cannot both be present")
     firehose, role = _require_arns(call, request)
     output_format = request.get("output_format")
     if output_format not in OUTPUT_FORMATS:
@@ -85,10 +85,12 @@ def _require_arns(call: Call, request: Request) -> tuple[str, str]:
     owner = _ROLE.fullmatch(role)
     if owner is None:
         raise invalid(f"The value {role} for parameter RoleArn is not the ARN of a role.")
-    if place.groups() != (call.region, call.account):
-        raise invalid(f"The delivery stream {firehose} must be in the same account and region as the metric stream.")
+    if place[1] != call.region:
+        raise invalid("FirehoseArn must be in the same region and AWS partition as the Metric Stream")
+    if place[2] != call.account:
+        raise invalid("FirehoseArn must be in the same account as the Metric Stream")
     if owner[1] != call.account:
-        raise invalid(f"The role {role} must be in the same account as the metric stream.")
+        raise invalid("Cross-account pass role is not allowed.")
     return firehose, role
 
 
@@ -130,7 +132,7 @@ def _require_configurations(configurations: Sequence[Mapping[str, Any]], output_
         at = f"StatisticsConfigurations.member.{i}"
         metrics, statistics = each.get("include_metrics") or [], each.get("additional_statistics") or []
         if not metrics:
-            raise missing(f"The parameter {at}.IncludeMetrics is required.")
+            raise invalid("IncludeMetrics less than 1")
         if not statistics:
             raise missing(f"The parameter {at}.AdditionalStatistics is required.")
         if len(metrics) > CONFIGURATION_METRICS_MOST:
@@ -146,21 +148,19 @@ def _require_configurations(configurations: Sequence[Mapping[str, Any]], output_
                     }
                     for m in metrics
                 ],
-                "additional_statistics": [_require_additional(s, output_format, at) for s in statistics],
+                "additional_statistics": [_require_additional(s, output_format) for s in statistics],
             }
         )
     return result
 
 
-def _require_additional(text: str, output_format: str, at: str) -> str:
+def _require_additional(text: str, output_format: str) -> str:
     try:
         statistic = parse_statistic(text)
     except ValueError:
         statistic = None
-    percentiles_only = output_format != "json"
-    if statistic is None or text in SIMPLE or (percentiles_only and statistic.kind != "p"):
-        also = f" with the output format {output_format}" if percentiles_only else ""
-        raise invalid(f"The value {text} for parameter {at}.AdditionalStatistics is not supported{also}.")
+    if statistic is None or text in SIMPLE or (output_format != "json" and statistic.kind != "p"):
+        raise invalid(f"Unsupported statistic {text} for selected OutputFormat")
     return text
 
 

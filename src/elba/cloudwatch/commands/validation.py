@@ -80,10 +80,18 @@ def refuse_unbuilt(request: Request) -> None:
 def require_actions(call: Call, request: Request, *, composite: bool) -> dict[str, list[str]]:
     """The three lists of action ARNs, each checked for its form, its region and its kind of alarm."""
     result: dict[str, list[str]] = {}
-    for member in ("ok_actions", "alarm_actions", "insufficient_data_actions"):
+    for member, at in (
+        ("ok_actions", "oKActions"),
+        ("alarm_actions", "alarmActions"),
+        ("insufficient_data_actions", "insufficientDataActions"),
+    ):
         arns = list(request.get(member) or ())
         if len(arns) > ACTIONS_MOST:
-            raise validation_error(f"An alarm can have at most {ACTIONS_MOST} actions for one state.")
+            shown = ", ".join(arns)
+            raise validation_error(
+                f"1 validation error detected: Value '[{shown}]' at '{at}' failed to satisfy constraint: Member must "
+                f"have length less than or equal to {ACTIONS_MOST}"
+            )
         for arn in arns:
             _require_action(call, arn, composite, member)
         result[member] = arns
@@ -96,11 +104,10 @@ def _require_action(call: Call, arn: str, composite: bool, member: str) -> None:
         raise validation_error(f"Invalid arn syntax: {arn}")
     service, region, resource = parts[2], parts[3], parts[5]
     ec2 = service in ("automate", "swf")
-    if ec2:
-        known = _EC2_ACTION.fullmatch(arn) is not None
-    else:
-        known = service in _OTHER_ACTIONS and _OTHER_ACTIONS[service].fullmatch(resource) is not None
-    if not known:
+    if not ec2 and service not in _OTHER_ACTIONS:
+        raise validation_error(f"Unsupported AWS vendor {service}")
+    known = _EC2_ACTION.fullmatch(arn) if ec2 else _OTHER_ACTIONS[service].fullmatch(resource)
+    if known is None:
         raise validation_error(f"Invalid arn syntax: {arn}")
     if service != "ssm-incidents" and region != call.region:
         raise validation_error(f"Invalid region {region} specified. Only {call.region} is supported.")
@@ -116,17 +123,17 @@ def refuse_misplaced_actions(actions: Mapping[str, Sequence[str]], *, band: bool
         service = arn.split(":")[2]
         if service in ("automate", "swf") and (math or not instance):
             raise validation_error(
-                "EC2 actions are allowed only on alarms of one metric with the dimension InstanceId."
+                "Invalid use of EC2 action. An EC2 action can only be used if the alarm is monitoring an EC2 instance."
             )
         if service == "autoscaling" and band:
-            raise validation_error("Auto Scaling actions are not allowed on anomaly detection alarms.")
+            raise validation_error("autoscaling actions not supported when ThresholdMetricId is set")
 
 
 def require_period(period: int | None, *, most: int = WEEK) -> int:
     if period is None:
         raise missing("The parameter Period is required.")
     if period not in SHORT_PERIODS and (period <= 0 or period % 60):
-        raise validation_error("Period must be 10, 20, 30 or a multiple of 60.")
+        raise validation_error("Period must be 10, 20, 30 or a multiple of 60")
     if period > most:
         raise validation_error(f"Period must not be greater than {most}.")
     return period
@@ -142,12 +149,16 @@ def require_periods(request: Request, period: int) -> tuple[int, int | None]:
     most = WEEK if period >= 3600 else DAY
     if periods * period > most:
         raise validation_error(
-            f"Metrics cannot be checked across more than {'seven days' if most == WEEK else 'a day'} "
-            f"(EvaluationPeriods * Period must be <= {most})."
+            "Metrics cannot be checked across more than a week (EvaluationPeriods * Period must be <= 604800) for "
+            "alarms using period >= 3600"
+            if most == WEEK
+            else "Metrics cannot be checked across more than a day (EvaluationPeriods * Period must be <= 86400)."
         )
     to_alarm = request.get("datapoints_to_alarm")
-    if to_alarm is not None and not 1 <= to_alarm <= periods:
-        raise validation_error("DatapointsToAlarm must be between 1 and EvaluationPeriods.")
+    if to_alarm is not None and to_alarm < 1:
+        raise validation_error("DatapointsToAlarm must be at least 1.")
+    if to_alarm is not None and to_alarm > periods:
+        raise validation_error("DatapointsToAlarm must be less than or equal to EvaluationPeriods")
     return periods, to_alarm
 
 
@@ -157,23 +168,23 @@ def require_comparison(request: Request) -> tuple[str, float | None, str | None]
     threshold, band_id = request.get("threshold"), request.get("threshold_metric_id")
     if not comparison:
         raise missing("The parameter ComparisonOperator is required.")
+    if threshold is not None and band_id is not None:
+        raise validation_error("Threshold and ThresholdMetricId cannot both be set")
     if comparison in STATIC_OPERATORS:
         if band_id is not None:
             raise validation_error(f"ThresholdMetricId cannot be used with the comparison operator {comparison}.")
         if threshold is None:
-            raise missing("The parameter Threshold is required.")
+            raise validation_error("PutMetricAlarm request should have valid Threshold parameter")
         return comparison, require_number(threshold, "Threshold"), None
     if comparison not in BAND_OPERATORS:
         raise validation_error(f"The comparison operator {comparison} is not supported.")
-    if threshold is not None:
-        raise validation_error("Threshold and ThresholdMetricId cannot be specified together.")
     if band_id is None:
-        raise missing(f"The parameter ThresholdMetricId is required with the comparison operator {comparison}.")
+        raise validation_error("ComparisonOperators for ranges require ThresholdMetricId to be set")
     return comparison, None, band_id
 
 
-def require_treatment(request: Request, percentile: bool) -> tuple[str | None, str | None]:
-    """TreatMissingData and EvaluateLowSampleCountPercentile."""
+def require_treatment(request: Request, statistic: str | None) -> tuple[str | None, str | None]:
+    """TreatMissingData and EvaluateLowSampleCountPercentile of an alarm on a statistic; None: on expressions."""
     treat = request.get("treat_missing_data")
     if treat is not None and treat not in TREATMENTS:
         raise validation_error(f"Option {treat} is not supported for the parameter TreatMissingData.")
@@ -184,8 +195,10 @@ def require_treatment(request: Request, percentile: bool) -> tuple[str | None, s
                 f"Option {low} is not supported. Supported options for parameter EvaluateLowSampleCountPercentile are "
                 "evaluate and ignore."
             )
-        if not percentile:
-            raise validation_error("EvaluateLowSampleCountPercentile can be used with percentile statistics only.")
+        if statistic is None or parse_statistic(statistic).kind != "p":
+            raise validation_error(
+                f"Option evaluateLowSampleCountPercentile can not be applied with statistic {statistic or 'null'}."
+            )
     return treat, low
 
 
@@ -211,6 +224,8 @@ def require_classic(request: Request) -> dict[str, Any]:
     statistic, extended = request.get("statistic"), request.get("extended_statistic")
     if statistic is not None and extended is not None:
         raise combination("The parameters Statistic and ExtendedStatistic are mutually exclusive.")
+    if not request.get("metric_name"):
+        raise validation_error("MetricName must not be null")
     metric_name = require_metric_name(request.get("metric_name"))
     namespace = require_namespace(request.get("namespace"))
     if statistic is None and extended is None:
@@ -245,7 +260,7 @@ def refuse_classic(request: Request) -> None:
     """With Metrics none of the members of an alarm on one metric may be given."""
     for member, name in _CLASSIC.items():
         if request.get(member):
-            raise validation_error(f"The parameters Metrics and {name} are mutually exclusive.")
+            raise validation_error(f"{name} should not be set if list of Metrics is set")
 
 
 def require_metrics(queries: Sequence[Mapping[str, Any]], band_id: str | None) -> tuple[list[dict[str, Any]], int]:
@@ -255,17 +270,24 @@ def require_metrics(queries: Sequence[Mapping[str, Any]], band_id: str | None) -
     require_queries(queries)
     stats = [q for q in queries if q.get("metric_stat") is not None]
     expressions = [q for q in queries if q.get("expression") is not None]
-    if len(stats) > 10 or len(expressions) > 10:
-        raise validation_error("An alarm can have at most 10 metrics and at most 10 expressions.")
+    if len(stats) > 10:
+        raise validation_error("Too many metrics in alarm, maximum is 10")
+    if len(expressions) > 10:
+        raise validation_error("Too many expressions in alarm, maximum is 10")
     by_id = {q["id"]: q for q in queries}
     if band_id is not None:
         band = by_id.get(band_id)
-        expression = None if band is None else band.get("expression")
+        if band is None or band.get("return_data") is False:
+            raise validation_error(
+                "Metrics list must contain exactly one metric matching the ThresholdMetricId parameter"
+            )
+        expression = band.get("expression")
         if not expression or is_insights(expression) or "ANOMALY_DETECTION_BAND" not in functions(parse(expression)):
             raise validation_error("ThresholdMetricId must be the Id of an ANOMALY_DETECTION_BAND expression.")
     returned = [q for q in queries if q.get("return_data") is not False and q["id"] != band_id]
     if len(returned) != 1:
-        raise validation_error("Exactly one element of the metrics list should return data.")
+        elements = "one element" if band_id is None else "two elements"
+        raise validation_error(f"Exactly {elements} of the metrics list should return data.")
     expressions = [q for q in expressions if not is_insights(q["expression"])]
     for query in expressions:
         tree = parse(query["expression"])

@@ -101,7 +101,7 @@ def _statistics(request: Request) -> tuple[list[Statistic], list[Statistic]]:
     if simple and extended:
         raise combination("The parameters Statistics and ExtendedStatistics cannot be specified together.")
     if not simple and not extended:
-        raise combination("Must specify either Statistics or ExtendedStatistics")
+        raise combination("At least one of the parameters Statistics and ExtendedStatistics must be specified.")
     if len(simple) > 5 or len(extended) > 10:
         raise validation_error("At most 5 statistics or 10 extended statistics can be requested.")
     for text in simple:
