@@ -28,6 +28,7 @@ from elba.cloudwatch.search import parse_search
 from elba.cloudwatch.series import SeriesEngine
 from elba.cloudwatch.statistics import parse_statistic
 from elba.datapoints import Datapoint
+from elba.errors import ApiError
 
 NOW = 1_767_225_600.0
 DAY = 86400
@@ -268,12 +269,15 @@ def test_rules_searches_queries_and_statistics_parse_or_refuse(text: str) -> Non
             parser(text)
 
 
+WIDGET_KEYS = ("widgets", "type", "properties", "metrics", "x", "width", "view", "alarms")
+METRIC_WIDGET_KEYS = ("period", "stat", "yAxis", "left", "min", "max", "annotations")
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 2000) | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["widgets", "type", "properties", "metrics", "x", "width", "view", "alarms"]),
+            st.sampled_from(WIDGET_KEYS + METRIC_WIDGET_KEYS),
             inner,
             max_size=4,
         )
@@ -284,8 +288,18 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_dashboards_are_checked_whatever_they_hold(document: object) -> None:
-    errors, _ = check_body(msgspec.json.encode(document).decode())
-    assert errors or isinstance(document, dict)
+    body = msgspec.json.encode(document).decode()
+    if isinstance(document, dict):
+        assert check_body(body) or "widgets" in document
+        return
+    with pytest.raises(ApiError):
+        check_body(body)
+
+
+@given(json_values)
+def test_widgets_are_checked_whatever_they_hold(properties: object) -> None:
+    body = {"widgets": [{"type": "metric", "properties": properties}]}
+    check_body(msgspec.json.encode(body).decode())
 
 
 # Alarms
