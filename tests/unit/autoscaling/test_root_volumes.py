@@ -211,7 +211,9 @@ def test_a_rollback_replaces_the_roots_again(elba: Harness) -> None:
     elba.advance(75)
     assert len(images(elba)) == 2
     elba.asg.rollback_instance_refresh(AutoScalingGroupName="g")
-    elba.advance(600)
+    for _ in range(60):
+        elba.advance(10)
+        assert 0 <= status(elba)["PercentageComplete"] <= 100
     assert status(elba)["Status"] == "RollbackSuccessful"
     assert images(elba) == {first}
     assert {m.id for m in elba.in_service()} == old

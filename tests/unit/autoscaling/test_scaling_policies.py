@@ -544,3 +544,28 @@ def test_a_cooldown_holds_back_neither_steps_nor_tracking_nor_schedules_nor_user
     assert elba.group().desired_capacity == 6
     elba.fire("high", 90.0, repeated=True)
     assert elba.group().desired_capacity == 6
+
+
+def test_a_policy_without_its_alarms_does_nothing_until_it_is_put_again(elba: Harness) -> None:
+    running(elba, 4, 10)
+    first = put_tracking(elba)
+    assert elba.clients is not None
+    elba.clients.client("cloudwatch").delete_alarms(AlarmNames=[a["AlarmName"] for a in first["Alarms"]])
+    assert elba.asg.describe_policies()["ScalingPolicies"][0]["Alarms"] == []
+    second = put_tracking(elba)
+    assert second["PolicyARN"] == first["PolicyARN"]
+    elba.fire(elba.tracking_alarms()[0], 80.0)
+    assert elba.group().desired_capacity == 7
+
+
+def test_a_policy_may_become_one_of_another_type(elba: Harness) -> None:
+    elba.create(minimum=1)
+    arn = put_simple(elba, "p", Cooldown=10)
+    put_tracking(elba, name="p")
+    (shown,) = elba.asg.describe_policies()["ScalingPolicies"]
+    assert (shown["PolicyARN"], shown["PolicyType"]) == (arn, "TargetTrackingScaling")
+    assert not {"AdjustmentType", "Cooldown", "ScalingAdjustment"} & set(shown)
+    put_simple(elba, "p")
+    (shown,) = elba.asg.describe_policies()["ScalingPolicies"]
+    assert (shown["PolicyType"], shown["Alarms"]) == ("SimpleScaling", [])
+    assert elba.store.view.all(Alarm) == []

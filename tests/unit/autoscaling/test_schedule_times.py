@@ -216,3 +216,14 @@ def test_batches_tell_what_failed(elba: Harness) -> None:
     ]
     answer = elba.asg.batch_delete_scheduled_action(AutoScalingGroupName="g", ScheduledActionNames=["good", "bad"])
     assert [f["ScheduledActionName"] for f in answer["FailedScheduledActions"]] == ["bad"]
+
+
+def test_a_recurrence_runs_by_the_clock_of_its_time_zone(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=4)
+    put(elba, Recurrence="30 12 * * *", TimeZone="Asia/Tokyo", DesiredCapacity=2)
+    (shown,) = elba.asg.describe_scheduled_actions()["ScheduledUpdateGroupActions"]
+    assert (shown["TimeZone"], shown["StartTime"]) == ("Asia/Tokyo", datetime(2026, 1, 1, 3, 30, tzinfo=UTC))
+    elba.advance(3.5 * 3600 - 1)
+    assert elba.group().desired_capacity == 0
+    elba.advance(2)
+    assert elba.group().desired_capacity == 2

@@ -164,6 +164,7 @@ def _go_on(turn: Turn, current: InstanceRefresh) -> None:
         turn,
         current,
         to_replace=[m.id for m in left],
+        total=max(current.total, len(left)),
         warm_to_replace=[*current.warm_to_replace, *returned],
         warm_total=current.warm_total + len(returned),
     )

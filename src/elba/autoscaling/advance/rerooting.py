@@ -111,24 +111,27 @@ def _look_at_task(turn: Turn, member: Member) -> None:
     task = turn.tx.get(ReplaceRootVolumeTask, member.account, member.region, member.root_task_id)
     if task is not None and task.state == "in-progress":
         return
-    source = source_for(turn, member)
     instance = turn.instance(member)
-    if task is None or task.state != "succeeded" or source is None or instance is None:
+    if task is None or task.state != "succeeded" or instance is None:
         _give_up(turn, member, sentences.REFRESH_OUT)
         return
     activities.move(turn.tx, turn.group, member.activity_id, "WaitingForInPlaceUpdateToFinalize")
-    turn.tx.put(
-        msgspec.structs.replace(
-            member,
-            lifecycle_state="RootVolumeReplaced",
-            state_since=turn.now,
-            root_task_id="",
-            image_id=instance.image_id,
+    replaced = msgspec.structs.replace(
+        member,
+        lifecycle_state="RootVolumeReplaced",
+        state_since=turn.now,
+        root_task_id="",
+        image_id=instance.image_id,
+    )
+    source = source_for(turn, member)
+    if source is not None and source.image_id == instance.image_id:
+        replaced = msgspec.structs.replace(
+            replaced,
             launch_template_id=source.launch_template_id,
             launch_template_name=source.launch_template_name,
             launch_template_version=source.launch_template_version,
         )
-    )
+    turn.tx.put(replaced)
 
 
 def _give_up(turn: Turn, member: Member, sentence: str) -> None:
