@@ -289,6 +289,20 @@ def test_weights(elba: Harness) -> None:
     assert elba.is_still()
 
 
+def test_what_serves_stays_until_the_heavier_one_does(elba: Harness) -> None:
+    small, large = ({"InstanceType": f"t3.{n}", "WeightedCapacity": w} for n, w in (("small", "2"), ("large", "4")))
+    elba.create(minimum=0, maximum=20, DesiredCapacity=2, zones="a", MixedInstancesPolicy=mixed_policy(elba, small))
+    elba.advance(60)
+    policy = mixed_policy(elba, large, small)
+    elba.asg.update_auto_scaling_group(AutoScalingGroupName="g", MixedInstancesPolicy=policy)
+    elba.asg.set_desired_capacity(AutoScalingGroupName="g", DesiredCapacity=4)
+    for _ in range(60):
+        elba.advance(1)
+        assert elba.in_service(), "the small one went before the large one came"
+    assert [m.instance_type for m in elba.in_service()] == ["t3.large"]
+    assert elba.is_still()
+
+
 def test_spot_and_on_demand(elba: Harness) -> None:
     policy = mixed_policy(
         elba,

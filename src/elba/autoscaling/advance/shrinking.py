@@ -23,7 +23,7 @@ def shrink(turn: Turn) -> None:
         if group.shrink_blocked:
             turn.change(shrink_blocked=False)
         return
-    if suspended(group, "Terminate"):
+    if suspended(group, "Terminate") or _overshoots(turn, target):
         return
     among: set[str] | None = None
     if advising.function_of(turn):
@@ -49,6 +49,17 @@ def shrink(turn: Turn) -> None:
         begun = True
     if begun and not turn.shrink_sentence:
         turn.change(causes=[], invoking_alarms=[])
+
+
+def _overshoots(turn: Turn, target: int) -> bool:
+    """Nobody asked for less: a launch was heavier than what was missing, and is not in service yet.
+
+    What serves stays until then: the launch may fail.
+    """
+    group = turn.group
+    if group.causes or turn.shrink_sentence or mixed.heaviest(group.mixed_instances_policy) == 1:
+        return False
+    return sum(units(m) for m in turn.members() if m.lifecycle_state == "InService") <= target
 
 
 def _may_go(turn: Turn) -> bool:
