@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use crate::desync::Reason;
 use crate::http1::push_number;
+use crate::lines::Lines;
 
 /// A user agent longer than this is cut.
 pub const MAX_USER_AGENT: usize = 8 * 1024;
@@ -116,33 +117,38 @@ pub fn format_second(seconds: u64) -> String {
     String::from_utf8_lossy(&second.text[..19]).into_owned()
 }
 
+/// Fields of a line.
+pub const FIELDS: usize = 33;
+
 /// Appends the line with its line end. `second` is kept from line to line.
-pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
-    out.reserve(768);
-    out.extend_from_slice(line.kind.as_bytes());
-    out.push(b' ');
-    second.push_time(out, line.time);
-    out.push(b' ');
-    out.extend_from_slice(line.load_balancer.as_bytes());
-    out.push(b' ');
-    push_address(out, line.client);
-    out.push(b' ');
-    out.extend_from_slice(if line.target.is_empty() { b"-" } else { line.target });
-    out.push(b' ');
+pub fn push_line(out: &mut Lines, second: &mut Second, line: &Line) {
+    out.text.reserve(768);
+    out.ends.reserve(FIELDS);
+    push_plain(out, line.kind);
+    second.push_time(&mut out.text, line.time);
+    out.end_field();
+    push_plain(out, line.load_balancer);
+    push_address(&mut out.text, line.client);
+    out.end_field();
+    out.text
+        .extend_from_slice(if line.target.is_empty() { b"-" } else { line.target });
+    out.end_field();
     for time in [line.request_time, line.target_time, line.response_time] {
-        push_seconds(out, time);
-        out.push(b' ');
+        push_seconds(&mut out.text, time);
+        out.end_field();
     }
-    push_status(out, line.status);
-    out.push(b' ');
-    push_status(out, line.target_status);
-    out.push(b' ');
-    push_number(out, line.received_bytes);
-    out.push(b' ');
-    push_number(out, line.sent_bytes);
-    out.extend_from_slice(b" \"");
-    push_request(out, line);
-    out.extend_from_slice(b"\" ");
+    for status in [line.status, line.target_status] {
+        push_status(&mut out.text, status);
+        out.end_field();
+    }
+    for count in [line.received_bytes, line.sent_bytes] {
+        push_number(&mut out.text, count);
+        out.end_field();
+    }
+    out.text.push(b'"');
+    push_request(&mut out.text, line);
+    out.text.push(b'"');
+    out.end_field();
     push_quoted(out, &line.user_agent[..line.user_agent.len().min(MAX_USER_AGENT)]);
     push_plain(out, line.ssl_cipher);
     push_plain(out, line.ssl_protocol);
@@ -151,24 +157,25 @@ pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
     push_quoted(out, line.domain_name);
     push_quoted(out, line.certificate_arn);
     match line.rule_priority {
-        None => out.push(b'-'),
+        None => out.text.push(b'-'),
         Some(priority) => {
             if priority < 0 {
-                out.push(b'-');
+                out.text.push(b'-');
             }
-            push_number(out, u64::from(priority.unsigned_abs()));
+            push_number(&mut out.text, u64::from(priority.unsigned_abs()));
         }
     }
-    out.push(b' ');
-    second.push_time(out, line.created);
-    out.push(b' ');
+    out.end_field();
+    second.push_time(&mut out.text, line.created);
+    out.end_field();
     push_quoted(out, line.actions.as_bytes());
     push_quoted(out, line.redirect_url);
     push_quoted(out, line.error_reason.as_bytes());
     push_quoted(out, line.target);
-    out.push(b'"');
-    push_status(out, line.target_status);
-    out.extend_from_slice(b"\" ");
+    out.text.push(b'"');
+    push_status(&mut out.text, line.target_status);
+    out.text.push(b'"');
+    out.end_field();
     push_quoted(
         out,
         line.classification
@@ -176,14 +183,11 @@ pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
             .as_bytes(),
     );
     push_quoted(out, line.classification.map_or("", Reason::name).as_bytes());
-    out.extend_from_slice(b"TID_");
-    push_hex(out, line.connection_trace);
-    out.push(b' ');
+    push_trace(out, line.connection_trace);
     push_quoted(out, line.transformed_host);
     push_quoted(out, line.transformed_uri);
     push_quoted(out, line.transform_status.as_bytes());
-    out.pop();
-    out.push(b'\n');
+    out.end_line();
 }
 
 fn push_request(out: &mut Vec<u8>, line: &Line) {
@@ -207,21 +211,33 @@ fn push_request(out: &mut Vec<u8>, line: &Line) {
     out.extend_from_slice(line.version.as_bytes());
 }
 
-/// The text and a space; `-` if it is empty.
-pub(crate) fn push_plain(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(if text.is_empty() { b"-" } else { text.as_bytes() });
-    out.push(b' ');
+/// A field of the text; `-` if it is empty.
+pub(crate) fn push_plain(out: &mut Lines, text: &str) {
+    if text.is_empty() {
+        out.push_field(b"- ");
+        return;
+    }
+    out.text.extend_from_slice(text.as_bytes());
+    out.end_field();
 }
 
-/// The text in quotes and a space; `"-"` if it is empty.
-pub(crate) fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
+/// A field of the text in quotes; `"-"` if it is empty.
+pub(crate) fn push_quoted(out: &mut Lines, text: &[u8]) {
     if text.is_empty() {
-        out.push(b'-');
-    } else {
-        push_escaped(out, text);
+        out.push_field(b"\"-\" ");
+        return;
     }
-    out.extend_from_slice(b"\" ");
+    out.text.push(b'"');
+    push_escaped(&mut out.text, text);
+    out.text.push(b'"');
+    out.end_field();
+}
+
+/// A field that names a connection.
+pub(crate) fn push_trace(out: &mut Lines, trace: u128) {
+    out.text.extend_from_slice(b"TID_");
+    push_hex(&mut out.text, trace);
+    out.end_field();
 }
 
 /// Quotes, backslashes and what is not printable ASCII as `\x22`.
@@ -291,7 +307,7 @@ fn set_digits(digits: &mut [u8], number: u64) {
     }
 }
 
-pub(crate) fn push_hex(out: &mut Vec<u8>, number: u128) {
+fn push_hex(out: &mut Vec<u8>, number: u128) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0u8; 32];
     for (pair, byte) in text.chunks_exact_mut(2).zip(number.to_be_bytes()) {

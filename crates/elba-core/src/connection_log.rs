@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::access_log::{push_hex, push_plain, push_quoted, Second};
+use crate::access_log::{push_plain, push_quoted, push_trace, Second};
 use crate::client_certificate::Facts;
 use crate::http1::push_number;
+use crate::lines::Lines;
 
 /// An attempt to connect. What was not there is None or empty: `-` in the line.
 #[derive(Debug, Clone)]
@@ -28,15 +29,18 @@ pub struct Line<'a> {
     pub address: &'a str,
 }
 
+/// Fields of a line.
+pub const FIELDS: usize = 15;
+
 /// Appends the line with its line end.
-pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
-    second.push_time(out, line.time);
-    out.push(b' ');
+pub fn push_line(out: &mut Lines, second: &mut Second, line: &Line) {
+    second.push_time(&mut out.text, line.time);
+    out.end_field();
     push_plain(out, &line.client.ip().to_string());
-    push_number(out, u64::from(line.client.port()));
-    out.push(b' ');
-    push_number(out, u64::from(line.listener_port));
-    out.push(b' ');
+    for port in [line.client.port(), line.listener_port] {
+        push_number(&mut out.text, u64::from(port));
+        out.end_field();
+    }
     push_plain(out, line.protocol);
     push_plain(out, line.cipher);
     let handshake = line
@@ -48,14 +52,11 @@ pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
     push_plain(out, fact(|facts| &facts.validity));
     push_plain(out, fact(|facts| &facts.serial));
     push_plain(out, line.status);
-    out.extend_from_slice(b"TID_");
-    push_hex(out, line.trace);
-    out.push(b' ');
+    push_trace(out, line.trace);
     push_plain(out, line.key_exchange);
     push_plain(out, line.load_balancer);
     push_plain(out, line.address);
-    out.pop();
-    out.push(b'\n');
+    out.end_line();
 }
 
 #[cfg(test)]
@@ -84,18 +85,18 @@ mod tests {
             load_balancer: "app/one/1",
             address: "10.0.0.1",
         };
-        let mut out = Vec::new();
+        let mut out = Lines::new(FIELDS);
         push_line(&mut out, &mut Second::default(), &line);
         assert_eq!(
-            String::from_utf8_lossy(&out),
+            String::from_utf8_lossy(out.fresh()),
             "2025-03-14T09:26:53.100000Z 203.0.113.9 50122 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 0.036 \
              \"CN=client.example,O=Example\" NotBefore=2025-01-01T00:00:00Z;NotAfter=2026-01-01T00:00:00Z \
              0A1B2C3D4E5F6071 Success TID_00112233445566778899aabbccddeeff x25519 app/one/1 10.0.0.1\n"
         );
         (line.protocol, line.cipher, line.handshake_time) = ("", "", None);
         (line.certificate, line.status, line.key_exchange) = (None, "", "");
-        out.clear();
+        out.use_up(0);
         push_line(&mut out, &mut Second::default(), &line);
-        assert!(String::from_utf8_lossy(&out).contains(" 443 - - - \"-\" - - - TID_"));
+        assert!(String::from_utf8_lossy(out.fresh()).contains(" 443 - - - \"-\" - - - TID_"));
     }
 }

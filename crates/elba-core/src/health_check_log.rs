@@ -2,6 +2,7 @@
 
 use crate::access_log::{push_plain, Second};
 use crate::health::Outcome;
+use crate::lines::Lines;
 
 /// A check that was made. What was not there is None or empty: `-` in the line.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +22,14 @@ pub struct Line<'a> {
     pub code: Option<u16>,
 }
 
+/// Fields of a line.
+pub const FIELDS: usize = 8;
+
 /// Appends the line with its line end.
-pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
+pub fn push_line(out: &mut Lines, second: &mut Second, line: &Line) {
     push_plain(out, line.kind);
-    second.push_time(out, line.time);
-    out.push(b' ');
+    second.push_time(&mut out.text, line.time);
+    out.end_field();
     let latency = format!(
         "{}.{:09}",
         line.latency / 1_000_000_000,
@@ -44,8 +48,7 @@ pub fn push_line(out: &mut Vec<u8>, second: &mut Second, line: &Line) {
     );
     push_plain(out, &line.code.map_or(String::new(), |code| code.to_string()));
     push_plain(out, reason(line));
-    out.pop();
-    out.push(b'\n');
+    out.end_line();
 }
 
 fn reason(line: &Line) -> &'static str {
@@ -75,9 +78,9 @@ mod tests {
             code: Some(200),
         };
         let written = |line: &Line| {
-            let mut out = Vec::new();
+            let mut out = Lines::new(FIELDS);
             push_line(&mut out, &mut Second::default(), line);
-            String::from_utf8(out).unwrap()
+            String::from_utf8_lossy(out.fresh()).into_owned()
         };
         assert_eq!(
             written(&line),

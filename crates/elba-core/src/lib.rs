@@ -15,6 +15,8 @@ pub mod guard;
 pub mod health;
 pub mod health_check_log;
 pub mod http1;
+pub mod lines;
+pub mod log_gzip;
 pub mod pages;
 pub mod protocol;
 pub mod routing;

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{
@@ -22,10 +22,10 @@ use elba_core::compile::{AccessLog, Compiled, LoadBalancer, Place};
 use elba_core::health::Outcome;
 use elba_core::http1::push_number;
 use elba_core::http1::request::Version;
+use elba_core::lines::Lines;
+use elba_core::log_gzip::Gzip;
 use elba_core::protocol::NodeClock;
-use elba_core::{connection_log, health_check_log};
-use flate2::write::GzEncoder;
-use flate2::Compression;
+use elba_core::{access_log, connection_log, health_check_log};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -39,8 +39,14 @@ const QUEUE: usize = 256;
 const INTERVAL: u64 = 300;
 /// How often the thread looks for ended intervals and new load balancers when nothing is logged.
 const LOOK: Duration = Duration::from_millis(200);
+/// After each turn of writing.
+const PAUSE: Duration = Duration::from_millis(20);
 /// A tail longer than this becomes `.1`, which replaces the one before.
 const TAIL_BYTES: u64 = 8 << 20;
+/// Compressed bytes that are written at once.
+const WRITE_BYTES: usize = 64 << 10;
+/// Compressed bytes that are held while the disk takes none; what is logged beyond is lost.
+const UNWRITTEN_MOST: usize = 1 << 20;
 
 /// An attempt to connect to a listener whose load balancer logs them.
 #[derive(Debug)]
@@ -200,11 +206,47 @@ struct Log {
     balancer: Arc<LoadBalancer>,
     /// number of the interval, counted from the epoch
     interval: u64,
-    part: Option<(PathBuf, GzEncoder<BufWriter<File>>)>,
+    part: Option<Part>,
     tail: Option<(File, u64)>,
     tail_path: PathBuf,
-    /// formatted, not yet written
-    lines: Vec<u8>,
+    lines: Lines,
+}
+
+/// An unfinished compressed file.
+struct Part {
+    path: PathBuf,
+    file: File,
+    gzip: Gzip,
+}
+
+impl Part {
+    fn create(folder: &Path) -> io::Result<Part> {
+        let path = folder.join(format!("{}.{}.part", std::process::id(), random_name()));
+        Ok(Part {
+            file: File::create(&path)?,
+            path,
+            gzip: Gzip::default(),
+        })
+    }
+
+    /// Writes what is compressed; what could not be written is written the next time.
+    fn write(&mut self) -> io::Result<()> {
+        let mut written = 0;
+        let result = loop {
+            let rest = &self.gzip.output[written..];
+            if rest.is_empty() {
+                break Ok(());
+            }
+            match self.file.write(rest) {
+                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.gzip.output.drain(..written);
+        result
+    }
 }
 
 struct Logger {
@@ -258,6 +300,7 @@ impl Logger {
             let is_alone = matches!(received, Err(RecvTimeoutError::Disconnected));
             // read before the queue: what was sent before the end was told is written below
             let ended = is_alone || self.ending.load(Acquire);
+            let mut is_busy = false;
             let mut waiting = received
                 .into_iter()
                 .chain(batches.try_iter())
@@ -270,12 +313,17 @@ impl Logger {
                     self.take(&item);
                 }
                 self.write();
+                is_busy = true;
             }
             self.rotate(ended);
             self.look_at_config();
             self.tell_dropped();
             if ended {
                 return;
+            }
+            if is_busy {
+                // what comes meanwhile wakes nobody and is written in one go
+                std::thread::sleep(PAUSE);
             }
         }
     }
@@ -367,7 +415,11 @@ impl Logger {
                 part: None,
                 tail: None,
                 tail_path: folder.join(format!("{}.log", name.replace('/', "."))),
-                lines: Vec::new(),
+                lines: Lines::new(match kind {
+                    Kind::Access => access_log::FIELDS,
+                    Kind::Connection => connection_log::FIELDS,
+                    Kind::HealthCheck => health_check_log::FIELDS,
+                }),
             }
         });
         if !Arc::ptr_eq(&log.balancer, balancer) {
@@ -465,7 +517,11 @@ impl Logger {
     fn write(&mut self) {
         let has_buckets = !self.compiled.borrow().node.log_directory.is_empty();
         let mut result = Ok(());
-        for log in self.files.values_mut().filter(|log| !log.lines.is_empty()) {
+        for log in self
+            .files
+            .values_mut()
+            .filter(|log| !log.lines.fresh().is_empty())
+        {
             result = log
                 .write(&self.folder.join(log.kind.name()), has_buckets)
                 .and(result);
@@ -515,25 +571,36 @@ fn put_test_object(compiled: &Compiled, balancer: &LoadBalancer, place: &AccessL
 
 impl Log {
     fn write(&mut self, folder: &Path, has_buckets: bool) -> io::Result<()> {
-        let lines = std::mem::take(&mut self.lines);
-        let result = self.write_lines(folder, has_buckets, &lines);
-        self.lines = lines;
-        self.lines.clear();
-        result
+        let tail = self.write_tail(folder);
+        let part = match has_buckets {
+            true => self.write_part(folder),
+            false => Ok(()),
+        };
+        // what the file did not take is not in it, nor anything before: nothing may be said by it
+        if !self.lines.fresh().is_empty() {
+            self.lines.use_up(0);
+        }
+        tail.and(part)
     }
 
-    fn write_lines(&mut self, folder: &Path, has_buckets: bool, lines: &[u8]) -> io::Result<()> {
-        if has_buckets {
-            if self.part.is_none() {
+    fn write_part(&mut self, folder: &Path) -> io::Result<()> {
+        let part = match &mut self.part {
+            Some(part) => part,
+            None => {
                 fs::create_dir_all(folder)?;
-                let path = folder.join(format!("{}.{}.part", std::process::id(), random_name()));
-                let file = BufWriter::with_capacity(64 * 1024, File::create(&path)?);
-                self.part = Some((path, GzEncoder::new(file, Compression::fast())));
+                self.part.insert(Part::create(folder)?)
             }
-            if let Some((_, part)) = &mut self.part {
-                part.write_all(lines)?;
-            }
+        };
+        if part.gzip.output.len() < UNWRITTEN_MOST {
+            part.gzip.add(&mut self.lines);
         }
+        if part.gzip.output.len() >= WRITE_BYTES {
+            part.write()?;
+        }
+        Ok(())
+    }
+
+    fn write_tail(&mut self, folder: &Path) -> io::Result<()> {
         let (tail, length) = match &mut self.tail {
             Some(tail) => tail,
             None => {
@@ -546,10 +613,13 @@ impl Log {
                 self.tail.insert((file, length))
             }
         };
+        let lines = self.lines.fresh();
         tail.write_all(lines)?;
         *length += lines.len() as u64;
         if *length > TAIL_BYTES {
             self.tail = None;
+            // some file systems write a file to the disk at once that is renamed over another
+            let _ = fs::remove_file(self.tail_path.with_extension("log.1"));
             fs::rename(&self.tail_path, self.tail_path.with_extension("log.1"))?;
         }
         Ok(())
@@ -557,10 +627,12 @@ impl Log {
 
     /// Moves the compressed file to its bucket's folder. `end`: clock seconds.
     fn publish(&mut self, compiled: &Compiled, end: u64) -> io::Result<()> {
-        let Some((part, encoder)) = self.part.take() else {
+        let Some(mut part) = self.part.take() else {
             return Ok(());
         };
-        encoder.finish()?.flush()?;
+        part.gzip.finish();
+        part.write()?;
+        let part = part.path;
         let Some(place) = self.balancer.attributes.log(self.kind) else {
             return fs::remove_file(part);
         };
@@ -594,9 +666,9 @@ impl Log {
     }
 }
 
-/// Appends the line of a record; `target` is room for its target's name.
+/// Appends the line of a record. `target` is room for its target's name.
 fn format_record(
-    out: &mut Vec<u8>,
+    out: &mut Lines,
     target: &mut Vec<u8>,
     second: &mut Second,
     batch: &Batch,
