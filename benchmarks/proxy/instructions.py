@@ -5,6 +5,8 @@ requests, leaves out start and end. Instructions of the kernel are not counted: 
 request, but not ours to lose. Repeats within about one per cent (the timers' ticks are in it).
 
     python benchmarks/proxy/instructions.py --node target/release/elba-node [--profile callgrind.out] [--limit 9000]
+
+With `--log`: those of the access log's thread alone, per line.
 """
 
 from __future__ import annotations
@@ -78,19 +80,32 @@ def ask(port: int, requests: int, fields: tuple[str, ...]) -> None:
                     answer += received
 
 
-def count(node: str, requests: int, fields: tuple[str, ...], profile: str | None) -> int:
-    """Instructions of a whole run with so many requests."""
+def of_log_thread(output: str) -> int:
+    """Instructions of the thread that writes the access log's lines; 0 if none was written."""
+    for part in Path(output).parent.glob(f"{Path(output).name}-*"):
+        text = part.read_text()
+        total = re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
+        if "elba_core::access_log::push_line" in text and total:
+            return int(total[1])
+    return 0
+
+
+def count(node: str, requests: int, fields: tuple[str, ...], profile: str | None, log_only: bool) -> int:
+    """Instructions of a whole run with so many requests; of the access log's thread if `log_only`."""
     with tempfile.TemporaryDirectory() as name, origin() as target:
         folder = Path(name)
         port = free_port()
-        write(folder / "node/config.json", node_config({"plain": port}, target))
+        write(folder / "node/config.json", node_config({"plain": port}, target, folder / "logs" if log_only else None))
         output = profile or str(folder / "callgrind.out")
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", "--separate-threads=no", node]
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}"]
+        command += [f"--separate-threads={'yes' if log_only else 'no'}", node]
         command += ["--id", "bench-a", "--control", str(folder / "control"), "--data-dir", str(folder / "node")]
         log = folder / "log"
         with running([*command, "--log-level", "warning"], PROXY_CORE, log) as process:
             wait_until_serving(port, "/", process, log)
             ask(port, requests, fields)
+        if log_only:
+            return of_log_thread(output)
         text = Path(output).read_text()
         total = re.search(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
         if not total:
@@ -103,15 +118,16 @@ def main() -> None:
     parser.add_argument("--node", default="target/release/elba-node")
     parser.add_argument("--requests", type=int, default=6400, help="by which the two runs differ")
     parser.add_argument("--profile", metavar="FILE", help="keep callgrind's output of the longer run there")
+    parser.add_argument("--log", action="store_true", help="count the access log's thread, per line")
     parser.add_argument("--limit", type=int, help="exit with 1 if a request takes more instructions")
     options = parser.parse_args()
     worst = 0.0
     for name, fields in (("small", ()), ("browser", BROWSER_FIELDS)):
-        few = count(options.node, 640, fields, None)
-        many = count(options.node, 640 + options.requests, fields, options.profile)
+        few = count(options.node, 640, fields, None, options.log)
+        many = count(options.node, 640 + options.requests, fields, options.profile, options.log)
         each = (many - few) / options.requests
         worst = max(worst, each)
-        print(f"{name:8} {each:8.0f} instructions per request")
+        print(f"{name:8} {each:8.0f} instructions per {'line' if options.log else 'request'}")
     if options.limit and worst > options.limit:
         sys.exit(f"more than {options.limit} instructions per request")
 

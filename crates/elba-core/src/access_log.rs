@@ -240,17 +240,27 @@ pub(crate) fn push_trace(out: &mut Lines, trace: u128) {
     out.end_field();
 }
 
+/// Not 0 if one of the bytes has to be escaped. Without a branch, and so all of them are looked at at once.
+#[inline]
+fn odd_bytes(chunk: &[u8]) -> u8 {
+    let odd = |byte: u8| {
+        u8::from(byte.wrapping_sub(b' ') > b'~' - b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\')
+    };
+    match <&[u8; 16]>::try_from(chunk) {
+        Ok(whole) => whole.iter().fold(0, |all, byte| all | odd(*byte)),
+        Err(_) => chunk.iter().fold(0, |all, byte| all | odd(*byte)),
+    }
+}
+
 /// Quotes, backslashes and what is not printable ASCII as `\x22`.
 fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let is_plain = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
-    // without a way out of the loop it is done many bytes at a time
-    if text.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
+    if text.chunks(16).all(|chunk| odd_bytes(chunk) == 0) {
         out.extend_from_slice(text);
         return;
     }
     for byte in text {
-        if is_plain(*byte) {
+        if odd_bytes(&[*byte]) == 0 {
             out.push(*byte);
         } else {
             let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];

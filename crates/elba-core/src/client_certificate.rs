@@ -4,7 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +20,8 @@ use rustls::{
     SignatureScheme,
 };
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 use x509_parser::x509::X509Name;
 
 use crate::protocol;
@@ -28,6 +30,8 @@ use crate::protocol;
 const MAX_DEPTH: usize = 4;
 const RSA: &str = "1.2.840.113549.1.1.1";
 const EC: &str = "1.2.840.10045.2.1";
+/// P-256, P-384, P-521
+const CURVES: [&str; 3] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"];
 
 /// What a certificate says of its owner, as AWS writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -259,12 +263,162 @@ fn code_of(error: &Error) -> &'static str {
     }
 }
 
+/// RSA of 2,048 to 8,192 bits, or ECDSA on one of three curves. Source: alb.md section 16.
+fn is_key_supported(key: &SubjectPublicKeyInfo) -> bool {
+    let kind = key.algorithm.algorithm.to_id_string();
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) if kind == RSA => {
+            let modulus = rsa.modulus.iter().skip_while(|byte| **byte == 0);
+            let bits = modulus
+                .clone()
+                .next()
+                .map_or(0, |byte| 8 - byte.leading_zeros() as usize);
+            (2048..=8192).contains(&((modulus.count().max(1) - 1) * 8 + bits))
+        }
+        Ok(PublicKey::EC(_)) if kind == EC => {
+            let curve = key
+                .algorithm
+                .parameters
+                .as_ref()
+                .and_then(|one| one.as_oid().ok());
+            curve.is_some_and(|curve| CURVES.contains(&curve.to_id_string().as_str()))
+        }
+        _ => false,
+    }
+}
+
+/// A certificate of a trust store.
+#[derive(Debug)]
+struct Root {
+    der: CertificateDer<'static>,
+    /// seconds since the epoch
+    not_before: i64,
+    not_after: i64,
+}
+
+impl Root {
+    fn read(der: CertificateDer<'static>) -> Result<Root, String> {
+        RootCertStore::empty()
+            .add(der.clone())
+            .map_err(|error| error.to_string())?;
+        let (not_before, not_after) = {
+            let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
+            let validity = parsed.validity();
+            (validity.not_before.timestamp(), validity.not_after.timestamp())
+        };
+        Ok(Root {
+            der,
+            not_before,
+            not_after,
+        })
+    }
+
+    fn has_expired(&self, now: i64) -> bool {
+        self.not_after < now
+    }
+
+    fn is_early(&self, now: i64) -> bool {
+        self.not_before > now
+    }
+}
+
+fn store<'a>(roots: impl Iterator<Item = &'a Root>) -> RootCertStore {
+    let mut store = RootCertStore::empty();
+    for root in roots {
+        // it was taken before
+        let _ = store.add(root.der.clone());
+    }
+    store
+}
+
+/// How many roots have expired, and how many are not valid yet: which they are follows from it.
+type Dates = (usize, usize);
+
+/// A trust store.
+#[derive(Debug)]
+struct Trust {
+    roots: Vec<Root>,
+    lists: Vec<CertificateRevocationListDer<'static>>,
+    provider: Arc<CryptoProvider>,
+    /// by all roots, whatever their dates: webpki does not look at those
+    all: Arc<dyn ClientCertVerifier>,
+    /// by those that are good at the moment; None = there are none
+    current: Mutex<Option<(Dates, Option<Arc<dyn ClientCertVerifier>>)>>,
+}
+
+impl Trust {
+    fn new(
+        roots: Vec<Root>,
+        lists: Vec<CertificateRevocationListDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Trust, String> {
+        let all = verifier(store(roots.iter()), &lists, &provider)?;
+        Ok(Trust {
+            roots,
+            lists,
+            provider,
+            all,
+            current: Mutex::default(),
+        })
+    }
+
+    /// Whether a chain that is good otherwise leads to a root that is neither too old nor too young.
+    fn judge_dates(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), &'static str> {
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let expired = self.roots.iter().filter(|root| root.has_expired(seconds)).count();
+        let early = self.roots.iter().filter(|root| root.is_early(seconds)).count();
+        if (expired, early) == (0, 0) {
+            return Ok(());
+        }
+        let current = {
+            let mut kept = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*kept {
+                Some((dates, current)) if *dates == (expired, early) => current.clone(),
+                _ => {
+                    let good = |root: &&Root| !root.has_expired(seconds) && !root.is_early(seconds);
+                    let store = store(self.roots.iter().filter(good));
+                    let current = verifier(store, &self.lists, &self.provider).ok();
+                    *kept = Some(((expired, early), current.clone()));
+                    current
+                }
+            }
+        };
+        if current.is_some_and(|current| current.verify_client_cert(leaf, others, now).is_ok()) {
+            return Ok(());
+        }
+        // those that are only too young would do: then that is why
+        let young = store(self.roots.iter().filter(|root| !root.has_expired(seconds)));
+        let young = verifier(young, &self.lists, &self.provider);
+        Err(match young {
+            Ok(young) if young.verify_client_cert(leaf, others, now).is_ok() => "ClientCertNotYetValid",
+            _ => "ClientCertExpired",
+        })
+    }
+}
+
+fn verifier(
+    roots: RootCertStore,
+    lists: &[CertificateRevocationListDer<'static>],
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .with_crls(lists.iter().cloned())
+        .allow_unknown_revocation_status()
+        .build()
+        .map_err(|error| error.to_string())
+}
+
 /// Judges clients' certificates for one listener.
 #[derive(Debug)]
 pub struct Verifier {
     provider: Arc<CryptoProvider>,
     /// None = whoever comes is let in (passthrough)
-    trusted: Option<Arc<dyn ClientCertVerifier>>,
+    trusted: Option<Trust>,
     hints: Vec<DistinguishedName>,
     ignore_expiry: bool,
 }
@@ -287,17 +441,18 @@ impl Verifier {
         provider: Arc<CryptoProvider>,
         problems: &mut Vec<String>,
     ) -> Result<Verifier, String> {
-        let mut roots = RootCertStore::empty();
+        let mut roots = Vec::new();
         for (index, read) in CertificateDer::pem_slice_iter(source.ca_bundle.as_bytes()).enumerate() {
-            let added = read
+            match read
                 .map_err(|error| error.to_string())
-                .and_then(|one| roots.add(one).map_err(|error| error.to_string()));
-            if let Err(reason) = added {
-                problems.push(format!(
+                .and_then(|der| Root::read(der.into_owned()))
+            {
+                Ok(root) => roots.push(root),
+                Err(reason) => problems.push(format!(
                     "trust store {}: certificate {} is left out: {reason}",
                     source.trust_store_arn,
                     index + 1
-                ));
+                )),
             }
         }
         if roots.is_empty() {
@@ -318,14 +473,11 @@ impl Verifier {
             }
         }
         let hints = if source.advertise_names {
-            roots.subjects()
+            store(roots.iter()).subjects()
         } else {
             Vec::new()
         };
-        let trusted = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .with_crls(lists)
-            .allow_unknown_revocation_status()
-            .build()
+        let trusted = Trust::new(roots, lists, provider.clone())
             .map_err(|error| format!("trust store {}: {error}", source.trust_store_arn))?;
         Ok(Verifier {
             provider,
@@ -337,7 +489,7 @@ impl Verifier {
 
     fn judge(
         &self,
-        trusted: &dyn ClientCertVerifier,
+        trust: &Trust,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         now: UnixTime,
@@ -345,8 +497,7 @@ impl Verifier {
         let Ok((_, parsed)) = X509Certificate::from_der(leaf) else {
             return Err("ClientCertInvalid");
         };
-        let kind = parsed.public_key().algorithm.algorithm.to_id_string();
-        if kind != RSA && kind != EC {
+        if !is_key_supported(parsed.public_key()) {
             return Err("ClientCertTypeUnsupported");
         }
         let is_root = |der: &&CertificateDer<'_>| {
@@ -355,8 +506,12 @@ impl Verifier {
         if 1 + others.iter().filter(|der| !is_root(der)).count() > MAX_DEPTH {
             return Err("ClientCertMaxChainDepthExceeded");
         }
+        let trusted = &trust.all;
         let Err(error) = trusted.verify_client_cert(leaf, others, now) else {
-            return Ok(());
+            if self.ignore_expiry {
+                return Ok(());
+            }
+            return trust.judge_dates(leaf, others, now);
         };
         let code = code_of(&error);
         if !self.ignore_expiry || !matches!(code, "ClientCertExpired" | "ClientCertNotYetValid") {
@@ -400,7 +555,7 @@ impl ClientCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         if let Some(trusted) = &self.trusted {
-            self.judge(trusted.as_ref(), leaf, others, now)
+            self.judge(trusted, leaf, others, now)
                 .map_err(|code| Rejected::error(code, leaf))?;
         }
         Ok(ClientCertVerified::assertion())
@@ -444,6 +599,60 @@ impl ClientCertVerifier for Verifier {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Tag, length, content (DER).
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let mut out = vec![tag];
+        match u8::try_from(content.len()) {
+            Ok(short) if short < 128 => out.push(short),
+            _ => out.extend_from_slice(&[&[0x82][..], &(content.len() as u16).to_be_bytes()].concat()),
+        }
+        out.extend(content);
+        out
+    }
+
+    fn key(algorithm: &[u8], parameters: &[u8], key: &[u8]) -> Vec<u8> {
+        let algorithm = der(0x30, &[&der(6, &[algorithm]), parameters]);
+        der(0x30, &[&algorithm, &der(3, &[&[0], key])])
+    }
+
+    #[test]
+    fn keys() {
+        let is_supported = |der: &[u8]| is_key_supported(&SubjectPublicKeyInfo::from_der(der).unwrap().1);
+        let rsa = |bits: usize| {
+            let mut modulus = vec![0xff; bits.div_ceil(8)];
+            modulus[0] >>= bits.next_multiple_of(8) - bits;
+            let modulus = der(2, &[&[0], &modulus]);
+            let numbers = der(0x30, &[&modulus, &der(2, &[&[1, 0, 1]])]);
+            key(
+                &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1],
+                &der(5, &[]),
+                &numbers,
+            )
+        };
+        for (bits, supported) in [
+            (1024, false),
+            (2047, false),
+            (2048, true),
+            (3072, true),
+            (8192, true),
+            (8193, false),
+            (16_384, false),
+        ] {
+            assert_eq!(is_supported(&rsa(bits)), supported, "{bits}");
+        }
+        let ec = |curve: &[u8]| {
+            let algorithm = [0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+            key(&algorithm, &der(6, &[curve]), &[&[4][..], &[1; 64]].concat())
+        };
+        let p256 = ec(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
+        assert!(is_supported(&p256) && is_supported(&ec(&[0x2b, 0x81, 4, 0, 0x22])));
+        let secp256k1 = ec(&[0x2b, 0x81, 4, 0, 0x0a]);
+        assert!(!is_supported(&secp256k1));
+        let ed25519 = key(&[0x2b, 0x65, 0x70], &[], &[1; 32]);
+        assert!(!is_supported(&ed25519));
+    }
 
     #[test]
     fn values_are_escaped() {

@@ -3,51 +3,16 @@
 #![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 
 mod support;
+#[path = "support/logs.rs"]
+mod support_logs;
 
 use std::fs;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use elba_core::compile::{compile, Compiled, Serves};
 use elba_core::protocol;
-use elba_node::access_log;
-use elba_node::problems::Problems;
-use flate2::read::GzDecoder;
 use support::*;
-use tokio::sync::watch;
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Folder {
-        let path = std::env::temp_dir().join(format!("elba-access-log-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Folder(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
+use support_logs::*;
 
 fn fixed(status: u16) -> protocol::Action {
     protocol::Action {
@@ -105,76 +70,6 @@ fn logging(folder: &Folder, target: std::net::SocketAddr) -> protocol::Snapshot 
         });
     }
     snapshot
-}
-
-struct Logged {
-    node: Option<Node>,
-    handle: access_log::Handle,
-    compiled: watch::Sender<Arc<Compiled>>,
-    /// as the health checks hold one, to the end of the process
-    _held: access_log::Sender,
-}
-
-impl Logged {
-    fn start(folder: &Folder, snapshot: protocol::Snapshot) -> Logged {
-        let compiled = watch::Sender::new(Arc::new(compile(&snapshot, None).unwrap()));
-        let (sender, handle) =
-            access_log::start(&folder.0, compiled.subscribe(), Problems::default()).unwrap();
-        let serves = Serves::Listener {
-            load_balancer: LB.into(),
-            port: 80,
-        };
-        let held = sender.clone();
-        let node = Node::start_logging(snapshot, 1, serves, Some(sender));
-        Logged {
-            node: Some(node),
-            handle,
-            compiled,
-            _held: held,
-        }
-    }
-
-    fn node(&self) -> &Node {
-        self.node.as_ref().unwrap()
-    }
-
-    /// Ends the node; then all is written.
-    fn stop(&mut self) {
-        self.node.take().unwrap().stop();
-        self.handle.finish(LIMIT);
-    }
-}
-
-fn published(folder: &Folder) -> Vec<PathBuf> {
-    let mut found = files(&folder.0.join("buckets"));
-    found.retain(|path| path.to_string_lossy().ends_with(".log.gz"));
-    found
-}
-
-fn lines(path: &Path) -> Vec<String> {
-    let mut text = String::new();
-    GzDecoder::new(fs::File::open(path).unwrap())
-        .read_to_string(&mut text)
-        .unwrap();
-    text.lines().map(str::to_owned).collect()
-}
-
-/// The fields, quoted ones without their quotes.
-fn fields(line: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut rest = line;
-    while !rest.is_empty() {
-        let (field, after) = match rest.strip_prefix('"') {
-            Some(quoted) => {
-                let (field, after) = quoted.split_once('"').unwrap();
-                (field, after.strip_prefix(' ').unwrap_or(after))
-            }
-            None => rest.split_once(' ').unwrap_or((rest, "")),
-        };
-        found.push(field.to_owned());
-        rest = after;
-    }
-    found
 }
 
 #[test]

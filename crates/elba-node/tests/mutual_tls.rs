@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used)] // a test may panic: that is how it fails
 
 mod support;
+#[path = "support/http2.rs"]
+mod support_http2;
+#[path = "support/logs.rs"]
+mod support_logs;
 #[path = "support/tls.rs"]
 mod support_tls;
 
@@ -21,6 +25,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use support::*;
+use support_http2::{client_as, get, run};
+use support_logs::*;
 use support_tls::{certificate, client_config, https};
 
 struct Authority {
@@ -30,7 +36,21 @@ struct Authority {
 }
 
 fn authority(name: &str) -> Authority {
+    authority_of(name, |_| {})
+}
+
+fn authority_of(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Authority {
     let key = KeyPair::generate().unwrap();
+    let params = authority_params(name, change);
+    let made = params.self_signed(&key).unwrap();
+    Authority {
+        pem: made.pem(),
+        der: made.der().to_vec(),
+        issuer: Issuer::new(params, key),
+    }
+}
+
+fn authority_params(name: &str, change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -40,18 +60,26 @@ fn authority(name: &str) -> Authority {
         .distinguished_name
         .push(DnType::OrganizationName, "Example, Inc.");
     params.distinguished_name.push(DnType::CommonName, name);
-    let made = params.self_signed(&key).unwrap();
-    Authority {
-        pem: made.pem(),
-        der: made.der().to_vec(),
-        issuer: Issuer::new(params, key),
-    }
+    change(&mut params);
+    params
 }
 
 /// Certificate and key of a client.
 type Identity = (CertificateDer<'static>, PrivateKeyDer<'static>);
 
 impl Authority {
+    /// An authority that this one has signed.
+    fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let params = authority_params(name, change);
+        let made = params.signed_by(&key, &self.issuer).unwrap();
+        Authority {
+            pem: made.pem(),
+            der: made.der().to_vec(),
+            issuer: Issuer::new(params, key),
+        }
+    }
+
     fn client(&self, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -91,12 +119,16 @@ impl Authority {
     }
 }
 
-fn start(mut snapshot: protocol::Snapshot, mutual: protocol::MutualTls) -> Node {
+fn with_mutual_tls(mut snapshot: protocol::Snapshot, mutual: protocol::MutualTls) -> protocol::Snapshot {
     let (one, _) = certificate(&["one.example"]);
     snapshot = https(snapshot, vec![one]);
     snapshot.load_balancers[0].listeners[0].mutual_tls = Some(mutual);
+    snapshot
+}
+
+fn start(snapshot: protocol::Snapshot, mutual: protocol::MutualTls) -> Node {
     Node::start_as(
-        snapshot,
+        with_mutual_tls(snapshot, mutual),
         1,
         Serves::Listener {
             load_balancer: LB.into(),
@@ -115,7 +147,11 @@ fn verify(authority: &Authority) -> protocol::MutualTls {
 }
 
 fn config_of(chain: Option<Identity>, more: &[&[u8]]) -> Arc<ClientConfig> {
-    let mut config = (*client_config(&["http/1.1"])).clone();
+    config_speaking("http/1.1", chain, more)
+}
+
+fn config_speaking(protocol: &str, chain: Option<Identity>, more: &[&[u8]]) -> Arc<ClientConfig> {
+    let mut config = (*client_config(&[])).clone();
     if let Some((leaf, key)) = chain {
         let mut chain = vec![leaf];
         chain.extend(more.iter().map(|der| CertificateDer::from(der.to_vec())));
@@ -127,6 +163,7 @@ fn config_of(chain: Option<Identity>, more: &[&[u8]]) -> Arc<ClientConfig> {
             .with_client_auth_cert(chain, key)
             .unwrap();
     }
+    config.alpn_protocols = vec![protocol.into()];
     Arc::new(config)
 }
 
@@ -249,4 +286,170 @@ fn passed_through() {
     let chain = target.last().field("x-chain").unwrap().to_owned();
     assert_eq!(chain.matches("-----BEGIN%20CERTIFICATE-----%0A").count(), 2);
     assert_eq!(target.last().field("x-amzn-mtls-clientcert-subject"), None);
+}
+
+fn http2(chain: Option<Identity>, more: &[&[u8]]) -> Arc<ClientConfig> {
+    config_speaking("h2", chain, more)
+}
+
+/// The statuses of two requests on one HTTP/2 connection; 0 = it ended instead.
+fn ask_http2(node: &Node, config: Arc<ClientConfig>) -> [u16; 2] {
+    run(async {
+        let send = client_as(node, config).await;
+        let mut statuses = [0; 2];
+        for status in &mut statuses {
+            let request = get("/")
+                .header("x-amzn-mtls-clientcert-subject", "CN=forged")
+                .header("x-amzn-mtls-clientcert", "forged");
+            if let Ok(answer) = support_http2::ask(&send, request, b"").await {
+                *status = answer.status();
+            }
+        }
+        statuses
+    })
+}
+
+#[test]
+fn http2_clients_are_verified_and_told_of() {
+    let target = Target::saying("x");
+    let (root, other) = (authority("Root"), authority("Other"));
+    let node = start(snapshot(&[target.address]), verify(&root));
+    for _ in 0..2 {
+        assert_eq!(
+            ask_http2(&node, http2(Some(root.client(|_| {})), &[])),
+            [200, 200]
+        );
+    }
+    assert_eq!(target.count(), 4);
+    let known = [
+        ("serial-number", "03A5B1"),
+        ("issuer", "CN=Root,O=Example\\, Inc.,C=US"),
+        ("subject", "CN=client.example,O=Shop"),
+        (
+            "validity",
+            "NotBefore=2023-09-21T00:00:00Z;NotAfter=2123-09-20T00:00:00Z",
+        ),
+    ];
+    for request in target.requests.lock().unwrap().iter() {
+        let told = request
+            .fields
+            .iter()
+            .filter(|(name, _)| name.to_ascii_lowercase().starts_with("x-amzn-mtls"));
+        assert_eq!(told.count(), 5, "{:?}", request.fields);
+        for (name, value) in known {
+            assert_eq!(
+                request.field(&format!("x-amzn-mtls-clientcert-{name}")),
+                Some(value)
+            );
+        }
+        let leaf = request.field("x-amzn-mtls-clientcert-leaf").unwrap();
+        assert!(leaf.starts_with("-----BEGIN%20CERTIFICATE-----%0A"), "{leaf}");
+    }
+    let expired = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2024, 1, 1);
+    for refused in [None, Some(other.client(|_| {})), Some(root.client(expired))] {
+        assert_eq!(ask_http2(&node, http2(refused, &[])), [0, 0]);
+    }
+    assert_eq!(node.counted("ClientTLSNegotiationErrorCount", 3.0), 3.0);
+    assert_eq!(target.count(), 4);
+}
+
+#[test]
+fn http2_clients_are_passed_through() {
+    let target = Target::saying("x");
+    let root = authority("Root");
+    let mutual = protocol::MutualTls {
+        mode: "passthrough".into(),
+        ..Default::default()
+    };
+    let node = start(snapshot(&[target.address]), mutual);
+    assert_eq!(ask_http2(&node, http2(None, &[])), [200, 200]);
+    assert_eq!(target.last().field("x-amzn-mtls-clientcert"), None);
+    // nobody judges it
+    let identity = root.client(|params| params.not_after = rcgen::date_time_ymd(2024, 1, 1));
+    assert_eq!(ask_http2(&node, http2(Some(identity), &[&root.der])), [200, 200]);
+    let chain = target.last().field("x-amzn-mtls-clientcert").unwrap().to_owned();
+    assert_eq!(chain.matches("-----BEGIN%20CERTIFICATE-----%0A").count(), 2);
+    assert_eq!(target.last().field("x-amzn-mtls-clientcert-subject"), None);
+    assert_eq!(node.counted("ClientTLSNegotiationErrorCount", 0.0), 0.0);
+}
+
+#[test]
+fn limits_of_certificates() {
+    let folder = Folder::new("limits");
+    let target = Target::saying("x");
+    let long_ago = |params: &mut CertificateParams| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    };
+    let later = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2120, 1, 1);
+    let root = authority("Root");
+    let expired = authority_of("Expired", long_ago);
+    let early = authority_of("Early", later);
+    let mut mutual = verify(&root);
+    mutual.ca_bundle += &expired.pem;
+    mutual.ca_bundle += &early.pem;
+    let mut logged = Logged::start(
+        &folder,
+        with_connection_log(with_mutual_tls(snapshot(&[target.address]), mutual), &folder),
+    );
+    let one = root.below("One", |_| {});
+    let two = one.below("Two", |_| {});
+    let three = two.below("Three", |_| {});
+    let four = three.below("Four", |_| {});
+    let stale = root.below("Stale", long_ago);
+    let many: Vec<&[u8]> = vec![&one.der; 200];
+    let cases: [(&str, Identity, Vec<&[u8]>); 8] = [
+        ("Success", root.client(|_| {}), vec![]),
+        // the client's own and three more, the root beside
+        (
+            "Success",
+            three.client(|_| {}),
+            vec![&three.der, &two.der, &one.der, &root.der],
+        ),
+        (
+            "ClientCertMaxChainDepthExceeded",
+            four.client(|_| {}),
+            vec![&four.der, &three.der, &two.der, &one.der],
+        ),
+        ("ClientCertUntrusted", two.client(|_| {}), vec![&two.der]),
+        ("ClientCertExpired", stale.client(|_| {}), vec![&stale.der]),
+        // the trust store's own certificate
+        ("ClientCertExpired", expired.client(|_| {}), vec![]),
+        ("ClientCertNotYetValid", early.client(|_| {}), vec![]),
+        ("ClientCertMaxSizeExceeded", one.client(|_| {}), many),
+    ];
+    let mut wanted = Vec::new();
+    for (code, identity, more) in cases {
+        let is_let_in = code == "Success";
+        let status = ask(logged.node(), config_of(Some(identity), &more));
+        assert_eq!(status, if is_let_in { 200 } else { 0 }, "{code}");
+        wanted.push(if is_let_in {
+            code.to_owned()
+        } else {
+            format!("Failed:{code}")
+        });
+    }
+    assert_eq!(target.count(), 2);
+    logged.stop();
+    let lines = connection_lines(&folder);
+    let codes: Vec<&String> = lines.iter().map(|line| &line[10]).collect();
+    assert_eq!(codes, wanted.iter().collect::<Vec<_>>());
+    // who was refused is named, as far as it was read
+    assert!(lines[..7]
+        .iter()
+        .all(|line| line[7] == "CN=client.example,O=Shop" && line[9] == "03A5B1"));
+    assert_eq!(lines[7][7..10], ["-", "-", "-"]);
+}
+
+#[test]
+fn the_dates_of_the_trust_store_do_not_count_if_none_do() {
+    let target = Target::saying("x");
+    let expired = authority_of("Expired", |params| {
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+    });
+    let mut mutual = verify(&expired);
+    mutual.ignore_expiry = true;
+    let node = start(snapshot(&[target.address]), mutual);
+    assert_eq!(ask(&node, config_of(Some(expired.client(|_| {})), &[])), 200);
 }

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
-use super::state::Worker;
+use super::state::{Config, Worker};
 use crate::access_log::ConnectionRecord;
 use crate::counters::Balancer;
 use crate::http2;
@@ -46,17 +46,21 @@ pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serv
         Poll::Ready(())
     })
     .await;
-    let place = match &*serves {
+    let began = Instant::now();
+    let listener = match &*serves {
         Serves::Listener { load_balancer, port } => {
-            worker.config().compiled.find_listener(load_balancer, *port)
+            let config = worker.config();
+            let place = config.compiled.find_listener(load_balancer, *port);
+            place.map(|place| (config, place))
         }
         Serves::FrontDoor { .. } => None,
     };
     let known_as = Cell::new(peer.ip());
-    if place.is_some_and(|place| {
-        let config = worker.config();
-        !worker.lets_in(config.compiled.listener_at(place), peer, &known_as)
-    }) {
+    let is_kept_out = |(config, place): &Meant| {
+        let listener = config.compiled.listener_at(*place);
+        !worker.lets_in(listener, peer, &known_as)
+    };
+    if listener.as_ref().is_some_and(is_kept_out) {
         return;
     }
     let mut first = [0];
@@ -65,7 +69,7 @@ pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serv
     })
     .await;
     if !matches!(peeked, Some(Ok(1))) {
-        return;
+        return log_failed(&worker, listener.as_ref(), peer, began);
     }
     if first[0] != HANDSHAKE_RECORD {
         let port = match &*serves {
@@ -76,14 +80,15 @@ pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serv
             drop(timer);
             return Connection::new(worker, socket, peer, serves).run().await;
         }
-        if let Some(place) = place {
-            worker.config().balancers[place.load_balancer as usize]
+        if let Some((config, place)) = &listener {
+            config.balancers[place.load_balancer as usize]
                 .cells
                 .add_answer(400);
         }
+        log_failed(&worker, listener.as_ref(), peer, began);
         return refuse_plain(&worker, socket, &timer).await;
     }
-    match handshake(&worker, socket, &serves, place, peer, &timer).await {
+    match handshake(&worker, socket, &serves, listener, (peer, began), &timer).await {
         Ok((stream, place)) => {
             drop(timer);
             let config = worker.config();
@@ -103,13 +108,26 @@ pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serv
                 Connection::new(worker, stream, peer, serves).run().await;
             }
         }
-        Err(Some(place)) => {
-            if let Some(runtime) = worker.config().balancers.get(place.load_balancer as usize) {
-                runtime.cells.add(Balancer::ClientTlsNegotiationError, 1);
-            }
+        Err(Some((config, place))) => {
+            config.balancers[place.load_balancer as usize]
+                .cells
+                .add(Balancer::ClientTlsNegotiationError, 1);
         }
         Err(None) => {}
     }
+}
+
+/// The listener that a connection is meant for.
+type Meant = (Rc<Config>, Place);
+
+/// Writes down an attempt to connect of which no handshake came about, for a reason that AWS has no code of its own for.
+fn log_failed(worker: &Worker, meant: Option<&Meant>, peer: SocketAddr, began: Instant) {
+    let Some((config, place)) = meant else { return };
+    let compiled = &config.compiled;
+    worker.log.connected(compiled, *place, || ConnectionRecord {
+        status: "Failed:UnmappedConnectionError".to_owned(),
+        ..ConnectionRecord::plain(compiled.clone(), *place, peer, began, worker.connection_trace())
+    });
 }
 
 /// What `poll` gives, or None when the deadline passes or the node ends.
@@ -126,11 +144,10 @@ async fn handshake(
     worker: &Rc<Worker>,
     mut socket: TcpStream,
     serves: &Serves,
-    place: Option<Place>,
-    peer: SocketAddr,
+    listener: Option<Meant>,
+    (peer, began): (SocketAddr, Instant),
     timer: &Timer,
-) -> Result<(TlsStream<ServerConnection>, Place), Option<Place>> {
-    let began = Instant::now();
+) -> Result<(TlsStream<ServerConnection>, Place), Option<Meant>> {
     let mut acceptor = Acceptor::default();
     let accepted = in_time(timer, |context| loop {
         let mut reading = Socket {
@@ -156,8 +173,11 @@ async fn handshake(
         }
     })
     .await
-    .flatten()
-    .ok_or(place)?;
+    .flatten();
+    let Some(accepted) = accepted else {
+        log_failed(worker, listener.as_ref(), peer, began);
+        return Err(listener);
+    };
     let config = worker.config();
     let place = match serves {
         Serves::Listener { load_balancer, port } => config.compiled.find_listener(load_balancer, *port),
@@ -177,7 +197,6 @@ async fn handshake(
         return Err(None);
     };
     let compiled = config.compiled.clone();
-    drop(config);
     let hello = accepted.client_hello();
     let (certificate, is_named) = tls.chosen(&hello);
     let server_name = hello.server_name().filter(|_| is_named).map(Box::from);
@@ -186,12 +205,10 @@ async fn handshake(
         Err((_, mut alert)) => {
             let mut bytes = Vec::new();
             let _ = alert.write_all(&mut bytes);
-            worker.log.connected(&compiled, place, || ConnectionRecord {
-                status: "Failed:UnmappedConnectionError".to_owned(),
-                ..ConnectionRecord::plain(compiled.clone(), place, peer, began, worker.connection_trace())
-            });
+            let meant = Some((config, place));
+            log_failed(worker, meant.as_ref(), peer, began);
             let _ = in_time(timer, |context| Pin::new(&mut socket).poll_write(context, &bytes)).await;
-            return Err(Some(place));
+            return Err(meant);
         }
     };
     let mut stream = TlsStream::new(socket, session);
@@ -239,7 +256,7 @@ async fn handshake(
             }));
             Ok((stream, place))
         }
-        _ => Err(Some(place)),
+        _ => Err(Some((config, place))),
     }
 }
 

@@ -17,7 +17,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConnection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -50,16 +50,25 @@ pub fn run<T>(story: impl Future<Output = T>) -> T {
 }
 
 pub async fn handshake(address: SocketAddr, alpn: &[&str]) -> TlsStream<ClientConnection> {
+    handshake_as(address, client_config(alpn)).await
+}
+
+async fn handshake_as(address: SocketAddr, config: Arc<ClientConfig>) -> TlsStream<ClientConnection> {
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("one.example").unwrap();
-    let session = ClientConnection::new(client_config(alpn), name).unwrap();
+    let session = ClientConnection::new(config, name).unwrap();
     let mut stream = TlsStream::new(stream, session);
     poll_fn(|context| stream.poll_handshake(context)).await.unwrap();
     stream
 }
 
 pub async fn client(node: &Node) -> SendRequest<Bytes> {
-    let stream = handshake(node.address, &["h2", "http/1.1"]).await;
+    client_as(node, client_config(&["h2", "http/1.1"])).await
+}
+
+/// With a configuration that offers HTTP/2.
+pub async fn client_as(node: &Node, config: Arc<ClientConfig>) -> SendRequest<Bytes> {
+    let stream = handshake_as(node.address, config).await;
     assert!(stream.is_http2());
     let (send, connection) = h2::client::Builder::new()
         .data_frame_budget(usize::MAX)
