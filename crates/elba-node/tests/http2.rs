@@ -364,3 +364,109 @@ fn a_client_that_gives_up_takes_its_request_along() {
         "{targets:?}"
     );
 }
+
+/// What a client with an expectation gets: whether it is told to go on, and the answer.
+async fn expecting(send: &h2::client::SendRequest<Bytes>, request: http::request::Builder) -> (bool, Answer) {
+    let mut send = send.clone().ready().await.unwrap();
+    let request = request.header("expect", "100-continue").body(()).unwrap();
+    let (mut answer, mut stream) = send.send_request(request, false).unwrap();
+    // it sends nothing before it is told to, or has its answer
+    let told = std::future::poll_fn(|context| answer.poll_informational(context)).await;
+    let told = told.map(Result::unwrap);
+    if let Some(interim) = &told {
+        assert_eq!(interim.status(), 100);
+        assert!(interim.headers().is_empty());
+        stream.send_data(Bytes::from_static(b"abc"), true).unwrap();
+    }
+    (told.is_some(), read_all(answer.await.unwrap()).await.unwrap())
+}
+
+#[test]
+fn expect_100_continue_is_answered_here() {
+    let target = Target::answering(|request| ok(&String::from_utf8_lossy(&request.body)));
+    let mut with_rule = snapshot(&[target.address]);
+    let fixed = protocol::Action {
+        kind: "fixed-response".into(),
+        fixed_response: Some(protocol::FixedResponse {
+            status: 403,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let condition = protocol::Condition {
+        field: "path-pattern".into(),
+        values: vec!["/no".into()],
+        ..Default::default()
+    };
+    with_rule.load_balancers[0].listeners[0]
+        .rules
+        .insert(0, rule(1, vec![condition], fixed));
+    let node = start(with_rule);
+    run(async {
+        let send = client(&node).await;
+        for request in [post("/").header("content-length", 3), post("/")] {
+            let (told, answer) = expecting(&send, request).await;
+            assert!(told);
+            assert_eq!((answer.status(), answer.text().as_str()), (200, "abc"));
+        }
+        // an answer that does not need the body comes at once
+        let (told, answer) = expecting(&send, post("/no")).await;
+        assert_eq!((told, answer.status()), (false, 403));
+    });
+    assert_eq!(target.count(), 2);
+    assert!(target
+        .requests
+        .lock()
+        .unwrap()
+        .iter()
+        .all(|one| one.field("expect").is_none()));
+
+    let target = Http2Target::start();
+    let node = start(of_version(snapshot(&[target.address]), "HTTP2"));
+    run(async {
+        let send = client(&node).await;
+        let (told, answer) = expecting(&send, post("/")).await;
+        assert!(told);
+        assert_eq!((answer.status(), answer.text().as_str()), (200, "abc"));
+    });
+}
+
+#[test]
+fn what_targets_say_before_their_answer_is_left_out() {
+    let target = Target::answering(|_| {
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
+          HTTP/1.1 199 What\r\nContent-Length: 7\r\n\r\n\
+          HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+          1\r\nx\r\n0\r\nX-Sum: 1\r\nContent-Length: 5\r\n\r\n"
+            .to_vec()
+    });
+    let node = start(snapshot(&[target.address]));
+    run(async {
+        let send = client(&node).await;
+        for _ in 0..2 {
+            let answer = without_interim(&send, get("/")).await;
+            assert_eq!((answer.status(), answer.text().as_str()), (200, "x"));
+            assert!(answer.trailers.is_none());
+            assert!(!answer.parts.headers.contains_key("link"));
+            assert!(!answer.parts.headers.contains_key("trailer"));
+        }
+    });
+    assert_eq!(target.connection_count(), 1, "its connection is used again");
+
+    let target = Http2Target::start();
+    let node = start(of_version(snapshot(&[target.address]), "HTTP2"));
+    run(async {
+        let send = client(&node).await;
+        let answer = without_interim(&send, get("/early")).await;
+        assert_eq!(answer.status(), 200);
+        assert!(!answer.parts.headers.contains_key("link"));
+    });
+}
+
+async fn without_interim(send: &h2::client::SendRequest<Bytes>, request: http::request::Builder) -> Answer {
+    let mut ready = send.clone().ready().await.unwrap();
+    let (mut answer, _) = ready.send_request(request.body(()).unwrap(), true).unwrap();
+    let interim = std::future::poll_fn(|context| answer.poll_informational(context)).await;
+    assert!(interim.is_none(), "{interim:?}");
+    read_all(answer.await.unwrap()).await.unwrap()
+}

@@ -3,7 +3,7 @@
 use elba_core::http1::request::RequestHead;
 use elba_core::http1::response::ResponseHead;
 use elba_core::http1::Name;
-use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_LENGTH, COOKIE, HOST, TE};
+use http::header::{HeaderMap, HeaderName, HeaderValue, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TE};
 use http::{request, response, Method, Request, Response, StatusCode, Uri, Version};
 
 /// How the body of a request comes to the HTTP/1 side.
@@ -95,16 +95,26 @@ pub fn push_request(out: &mut Vec<u8>, request: &request::Parts, ends: bool) -> 
         (true, None | Some(0)) => RequestBody::None,
         (true, Some(_)) => return Err(BadHead),
         (false, Some(length)) => {
+            push_expectation(out, request);
             push_field(out, b"content-length", length.to_string().as_bytes());
             RequestBody::Plain
         }
         (false, None) => {
+            push_expectation(out, request);
             push_field(out, b"transfer-encoding", b"chunked");
             RequestBody::Chunked
         }
     };
     out.extend_from_slice(b"\r\n");
     Ok(body)
+}
+
+/// The one expectation that there is; others are left out.
+fn push_expectation(out: &mut Vec<u8>, request: &request::Parts) {
+    let expected = request.headers.get(EXPECT);
+    if expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        push_field(out, b"expect", b"100-continue");
+    }
 }
 
 /// The request for a target that speaks HTTP/2, from the HTTP/1 head that was made for it. `head` is used for

@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use elba_core::http1::chunked::push_chunk_head;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head::{response, RequestBody};
@@ -262,6 +263,15 @@ impl ClientStream for ClientStream2 {
 
     fn tls(&self) -> Option<&Rc<Agreed>> {
         self.tls.as_ref()
+    }
+
+    fn send_continue(&mut self) -> bool {
+        let Answer::Expected(respond) = &mut self.answer else {
+            return false;
+        };
+        let mut interim = Response::new(());
+        *interim.status_mut() = StatusCode::CONTINUE;
+        respond.send_informational(interim).is_ok()
     }
 
     fn poll_given_up(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -151,11 +151,11 @@ impl<S: ClientStream> Connection<S> {
         if plan.is_function {
             return Box::pin(self.invoke(plan)).await;
         }
-        if plan.is_multiplexed {
-            return Box::pin(self.exchange_multiplexed(plan)).await;
-        }
         if plan.expects_continue && !self.send_continue().await {
             return Next::Close;
+        }
+        if plan.is_multiplexed {
+            return Box::pin(self.exchange_multiplexed(plan)).await;
         }
         let worker = self.worker.clone();
         let mut tried = Tried::default();
@@ -343,6 +343,9 @@ impl<S: ClientStream> Connection<S> {
 
     pub(super) async fn send_continue(&mut self) -> bool {
         const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+        if S::MULTIPLEXED {
+            return self.stream.send_continue();
+        }
         self.timer.reset();
         self.progress();
         let mut sent = 0;

@@ -39,6 +39,11 @@ pub trait ClientStream: AsyncRead + AsyncWrite + Unpin {
         None
     }
 
+    /// Tells the client to go on with its body, where that is no bytes of HTTP/1. False: it has gone.
+    fn send_continue(&mut self) -> bool {
+        false
+    }
+
     /// Nothing more of the answer comes; `whole`: for it is complete.
     fn end_answer(&mut self, _whole: bool) {}
 

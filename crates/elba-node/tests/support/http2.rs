@@ -258,6 +258,10 @@ async fn answer_http2(request: Request<RecvStream>, mut respond: h2::server::Sen
     if parts.uri.path() == "/reset" {
         return respond.send_reset(Reason::CANCEL);
     }
+    if parts.uri.path() == "/early" {
+        let hints = Response::builder().status(103).header("link", "x");
+        respond.send_informational(hints.body(()).unwrap()).unwrap();
+    }
     if parts.uri.path() == "/never" {
         return std::future::pending().await;
     }
