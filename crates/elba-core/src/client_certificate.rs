@@ -331,8 +331,14 @@ fn store<'a>(roots: impl Iterator<Item = &'a Root>) -> RootCertStore {
     store
 }
 
-/// How many roots have expired, and how many are not valid yet: which they are follows from it.
-type Dates = (usize, usize);
+/// By the roots that are good at a moment.
+#[derive(Debug)]
+struct Current {
+    /// how many roots have expired, and how many are not valid yet: which they are follows from it
+    dates: (usize, usize),
+    /// None = no root is good
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+}
 
 /// A trust store.
 #[derive(Debug)]
@@ -342,8 +348,8 @@ struct Trust {
     provider: Arc<CryptoProvider>,
     /// by all roots, whatever their dates: webpki does not look at those
     all: Arc<dyn ClientCertVerifier>,
-    /// by those that are good at the moment; None = there are none
-    current: Mutex<Option<(Dates, Option<Arc<dyn ClientCertVerifier>>)>>,
+    /// as of the last handshake that needed it
+    current: Mutex<Option<Current>>,
 }
 
 impl Trust {
@@ -372,21 +378,19 @@ impl Trust {
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let expired = self.roots.iter().filter(|root| root.has_expired(seconds)).count();
         let early = self.roots.iter().filter(|root| root.is_early(seconds)).count();
-        if (expired, early) == (0, 0) {
+        let dates = (expired, early);
+        if dates == (0, 0) {
             return Ok(());
         }
         let current = {
             let mut kept = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*kept {
-                Some((dates, current)) if *dates == (expired, early) => current.clone(),
-                _ => {
-                    let good = |root: &&Root| !root.has_expired(seconds) && !root.is_early(seconds);
-                    let store = store(self.roots.iter().filter(good));
-                    let current = verifier(store, &self.lists, &self.provider).ok();
-                    *kept = Some(((expired, early), current.clone()));
-                    current
-                }
+            if kept.as_ref().is_none_or(|kept| kept.dates != dates) {
+                let good = |root: &&Root| !root.has_expired(seconds) && !root.is_early(seconds);
+                let store = store(self.roots.iter().filter(good));
+                let verifier = verifier(store, &self.lists, &self.provider).ok();
+                *kept = Some(Current { dates, verifier });
             }
+            kept.as_ref().and_then(|kept| kept.verifier.clone())
         };
         if current.is_some_and(|current| current.verify_client_cert(leaf, others, now).is_ok()) {
             return Ok(());
