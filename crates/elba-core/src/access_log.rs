@@ -240,27 +240,46 @@ pub(crate) fn push_trace(out: &mut Lines, trace: u128) {
     out.end_field();
 }
 
-/// Not 0 if one of the bytes has to be escaped. Without a branch, and so all of them are looked at at once.
-#[inline]
-fn odd_bytes(chunk: &[u8]) -> u8 {
-    let odd = |byte: u8| {
-        u8::from(byte.wrapping_sub(b' ') > b'~' - b' ') | u8::from(byte == b'"') | u8::from(byte == b'\\')
+fn is_odd(byte: u8) -> bool {
+    !(b' '..=b'~').contains(&byte) || byte == b'"' || byte == b'\\'
+}
+
+/// Whether any of the bytes is odd: eight at a time.
+fn has_odd(text: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES * 0x80;
+    let Some((_, last)) = text.split_last_chunk::<8>() else {
+        return text.iter().any(|byte| is_odd(*byte));
     };
-    match <&[u8; 16]>::try_from(chunk) {
-        Ok(whole) => whole.iter().fold(0, |all, byte| all | odd(*byte)),
-        Err(_) => chunk.iter().fold(0, |all, byte| all | odd(*byte)),
+    let odd_in = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        let is = |byte: u8| {
+            let difference = word ^ (ONES * u64::from(byte));
+            difference.wrapping_sub(ONES) & !difference
+        };
+        let below = word.wrapping_sub(ONES * 0x20) & !word;
+        // a borrow can only come from a byte that is itself one, so nothing is found where nothing is
+        (below | word | is(0x7f) | is(b'"') | is(b'\\')) & HIGH
+    };
+    // the last eight may overlap with those before
+    let mut found = odd_in(last);
+    let mut rest = text;
+    while let Some((word, tail)) = rest.split_first_chunk::<8>() {
+        found |= odd_in(word);
+        rest = tail;
     }
+    found != 0
 }
 
 /// Quotes, backslashes and what is not printable ASCII as `\x22`.
 fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if text.chunks(16).all(|chunk| odd_bytes(chunk) == 0) {
+    if !has_odd(text) {
         out.extend_from_slice(text);
         return;
     }
     for byte in text {
-        if odd_bytes(&[*byte]) == 0 {
+        if !is_odd(*byte) {
             out.push(*byte);
         } else {
             let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
@@ -440,6 +459,22 @@ mod tests {
              20sg8hgm.log.gz"
         );
         assert_eq!(root("", "1"), "AWSLogs/1");
+    }
+
+    #[test]
+    fn what_is_odd_is_escaped_wherever_it_is() {
+        for length in 0..40 {
+            for at in 0..length {
+                for byte in 0..=255 {
+                    let mut text = vec![b'a'; length];
+                    text[at] = byte;
+                    assert_eq!(has_odd(&text), is_odd(byte), "{byte} at {at} of {length}");
+                }
+            }
+        }
+        let mut out = Vec::new();
+        push_escaped(&mut out, b"a \"b\"\\\x7f~\x80\x00");
+        assert_eq!(out, br"a \x22b\x22\x5C\x7F~\x80\x00");
     }
 
     #[test]
