@@ -29,7 +29,10 @@ FUTURE_SECONDS = 2 * 3600
 
 
 def parse_metric_data(call: Call, request: Request) -> list[Datapoint]:
-    """The request's datapoints, all valid. Raises: ApiError; then none of them is to be stored."""
+    """The request's datapoints, all valid. Raises: ApiError; then none of them is to be stored.
+
+    Of several wrong ones each is told in a line of the error, as the service does, if it is of the first one's code.
+    """
     namespace = require_namespace(request.get("namespace"))
     if namespace.startswith("AWS/"):
         raise invalid(f"The value {namespace} for parameter Namespace is invalid.")
@@ -41,7 +44,17 @@ def parse_metric_data(call: Call, request: Request) -> list[Datapoint]:
         raise missing("The parameter MetricData is required.")
     if len(entries) > METRICS_MOST:
         raise invalid(f"The collection MetricData must not have a size greater than {METRICS_MOST}.")
-    return [_datapoint(call, namespace, at, datum) for at, datum in entries]
+    found: list[Datapoint] = []
+    errors: list[ApiError] = []
+    for at, datum in entries:
+        try:
+            found.append(_datapoint(call, namespace, at, datum))
+        except ApiError as error:
+            errors.append(error)
+    if errors:
+        code = errors[0].code
+        raise ApiError(code, "\n".join(error.message for error in errors if error.code == code))
+    return found
 
 
 def _datapoint(call: Call, namespace: str, at: str, datum: Mapping[str, Any]) -> Datapoint:
@@ -103,7 +116,9 @@ def _measured(at: str, datum: Mapping[str, Any]) -> _Measured:
         return *_array(at, values, datum.get("counts")), none
     if statistics is not None:
         return (), (), _statistic_set(f"{at}.StatisticValues", statistics)
-    raise missing(f"At least one of the parameters {at}.Value, {at}.Values and {at}.StatisticValues must be specified.")
+    raise combination(
+        f"At least one of the parameters {at}.Value, {at}.Values and {at}.StatisticValues must be specified."
+    )
 
 
 def _array(at: str, values: list[float], counts: list[float] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -139,7 +154,5 @@ def _statistic_set(at: str, statistics: Mapping[str, Any]) -> tuple[float, float
     if count <= 0:
         raise invalid(f"The value {count} for parameter {at}.SampleCount is invalid.")
     if minimum > maximum:
-        raise ApiError(
-            "InvalidParameterValue", f"The parameter {at}.Maximum must be greater than or equal to {at}.Minimum."
-        )
+        raise invalid(f"The parameter {at}.Maximum must be greater than {at}.Minimum.")
     return count, total, minimum, maximum

@@ -62,7 +62,7 @@ def missing(message: str) -> ApiError:
 
 
 def require_dimensions(pairs: Iterable[Mapping[str, Any]] | None, where: str) -> Dimensions:
-    """The dimensions in the form that identifies a metric. Raises: ApiError InvalidParameterValue."""
+    """The dimensions in the form that identifies a metric. Raises: ApiError."""
     found: dict[str, str] = {}
     given = list(pairs or ())
     if len(given) > DIMENSIONS_MOST:
@@ -70,16 +70,26 @@ def require_dimensions(pairs: Iterable[Mapping[str, Any]] | None, where: str) ->
     for i, pair in enumerate(given, 1):
         name, value = pair.get("name"), pair.get("value")
         at = f"{where}.member.{i}"
-        if not name or not name.strip() or len(name) > 255 or name.startswith(":"):
-            raise invalid(f"The value {name or ''} for parameter {at}.Name is invalid.")
-        if not value or not value.strip() or len(value) > 1024:
-            raise invalid(f"The value {value or ''} for parameter {at}.Value is invalid.")
+        if not name or not value:
+            raise missing(f"The parameter {at}.{'Value' if name else 'Name'} is required.")
+        require_shorter(name, 255, f"{at}.Name")
+        require_shorter(value, 1024, f"{at}.Value")
+        if not name.strip() or name.startswith(":"):
+            raise invalid(f"The value {name} for parameter {at}.Name is invalid.")
+        if not value.strip():
+            raise invalid(f"The value {value} for parameter {at}.Value is invalid.")
         if not _printable_ascii(name) or not _printable_ascii(value):
             raise invalid(f"The parameter {at} must hold ASCII characters without control characters only.")
         if name in found:
             raise invalid(f"The parameter {where} has the dimension {name} more than once.")
         found[name] = value
     return tuple(sorted(found.items()))
+
+
+def require_shorter(text: str, most: int, where: str) -> None:
+    """Raises: ApiError in the service's words if the text has more than `most` characters."""
+    if len(text) > most:
+        raise invalid(f"The parameter {where} must be shorter than {most + 1} characters.")
 
 
 def _printable_ascii(text: str) -> bool:
@@ -89,7 +99,8 @@ def _printable_ascii(text: str) -> bool:
 def require_namespace(namespace: str | None, where: str = "Namespace") -> str:
     if not namespace:
         raise missing(f"The parameter {where} is required.")
-    if len(namespace) > 255 or namespace.startswith(":") or not namespace.isprintable():
+    require_shorter(namespace, 255, where)
+    if namespace.startswith(":") or not namespace.isprintable():
         raise invalid(f"The value {namespace} for parameter {where} is invalid.")
     return namespace
 
@@ -97,7 +108,8 @@ def require_namespace(namespace: str | None, where: str = "Namespace") -> str:
 def require_metric_name(name: str | None, where: str = "MetricName") -> str:
     if not name:
         raise missing(f"The parameter {where} is required.")
-    if len(name) > 255 or not name.isprintable():
+    require_shorter(name, 255, where)
+    if not name.isprintable():
         raise invalid(f"The value {name} for parameter {where} is invalid.")
     return name
 

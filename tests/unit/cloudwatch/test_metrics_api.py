@@ -82,7 +82,7 @@ def test_values_with_counts(bench: Bench) -> None:
         (datum(value=float("nan")), "InvalidParameterValue"),
         (datum(value=float("inf")), "InvalidParameterValue"),
         (datum(value=2.0**361), "InvalidParameterValue"),
-        (datum(), "MissingParameter"),
+        (datum(), "InvalidParameterCombination"),
         (datum(value=1.0, values=[1.0]), "InvalidParameterCombination"),
         (
             datum(value=1.0, statistic_values={"sample_count": 1.0, "sum": 1.0, "minimum": 1.0, "maximum": 1.0}),

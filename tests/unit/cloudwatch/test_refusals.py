@@ -158,6 +158,52 @@ def test_statistics(bench: Bench) -> None:
     )
 
 
+AT = "MetricData.member"
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "text"),
+    [
+        (
+            [{}],
+            "InvalidParameterCombination",
+            f"At least one of the parameters {AT}.1.Value, {AT}.1.Values and {AT}.1.StatisticValues must be specified.",
+        ),
+        (
+            [{"value": 1.0, "dimensions": [{"name": "d", "value": ""}]}],
+            "MissingParameter",
+            f"The parameter {AT}.1.Dimensions.member.1.Value is required.",
+        ),
+        (
+            [{"value": 1.0, "dimensions": [{"name": "d", "value": "x" * 1025}]}],
+            "InvalidParameterValue",
+            f"The parameter {AT}.1.Dimensions.member.1.Value must be shorter than 1025 characters.",
+        ),
+        (
+            [{"value": 1.0, "metric_name": "x" * 256}],
+            "InvalidParameterValue",
+            f"The parameter {AT}.1.MetricName must be shorter than 256 characters.",
+        ),
+        (
+            [{"statistic_values": {"sample_count": 1.0, "sum": 1.0, "minimum": 2.0, "maximum": 1.0}}],
+            "InvalidParameterValue",
+            f"The parameter {AT}.1.StatisticValues.Maximum must be greater than {AT}.1.StatisticValues.Minimum.",
+        ),
+        (
+            [{"value": float("nan")}, {"value": 1.0}, {"value": 1.0, "metric_name": ""}, {"value": float("inf")}],
+            "InvalidParameterValue",
+            f"The value NaN for parameter {AT}.1.Value is invalid.\n"
+            f"The value Infinity for parameter {AT}.4.Value is invalid.",
+        ),
+    ],
+)
+def test_data(bench: Bench, data: list[dict[str, Any]], code: str, text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        bench.run(api.put_metric_data, namespace="N", metric_data=[{"metric_name": "m"} | datum for datum in data])
+    assert (caught.value.code, caught.value.message) == (code, text)
+    assert bench.run(api.list_metrics)["metrics"] == []
+
+
 SINGLE = {"namespace": "N", "metric_name": "m", "stat": "Sum"}
 
 

@@ -218,7 +218,10 @@ def test_widgets_that_are_refused(bench: Bench, change: dict[str, Any], path: st
         ({"metric_widget": json.dumps({"metrics": [CPU]}), "output_format": "jpeg"}, "OutputFormat"),
         ({"metric_widget": json.dumps({"metrics": [[{"expression": "1 +"}]]})}, "Error in expression 'm1'"),
         ({"metric_widget": json.dumps({"metrics": [[{"expression": "a"}]]})}, "unknown id 'a'"),
-        ({"metric_widget": json.dumps({"metrics": [["N", "m", "d" * 256, "v"]]})}, "is invalid"),
+        (
+            {"metric_widget": json.dumps({"metrics": [["N", "m", "d" * 256, "v"]]})},
+            "must be shorter than 256 characters.",
+        ),
     ],
 )
 def test_requests_that_are_refused(bench: Bench, request_: dict[str, Any], text: str) -> None:
