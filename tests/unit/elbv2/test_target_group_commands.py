@@ -205,6 +205,12 @@ def test_attribute_defaults(account: AnAccount) -> None:
     assert "deregistration_delay.timeout_seconds" not in {a["key"] for a in shown}
 
 
+def test_an_attribute_without_a_key_is_refused(account: AnAccount) -> None:
+    with account.refused("ValidationError", "Target group attribute key '' is not recognized"):
+        given = [{"value": "1"}]
+        account.do(commands.modify_target_group_attributes, target_group_arn=account.target_group(), attributes=given)
+
+
 @pytest.mark.parametrize(
     ("code", "text", "pairs"),
     [

@@ -98,7 +98,7 @@ def modify_target_group_attributes(tx: Transaction, call: Call, request: Request
 def _require_stickiness_type(group: TargetGroup, attributes: Iterable[Mapping[str, str]]) -> None:
     """Raises: ValidationError for no type at all, InvalidConfigurationRequest for that of another protocol."""
     for each in attributes:
-        if each["key"] != "stickiness.type" or group.protocol not in ("HTTP", "HTTPS"):
+        if each.get("key") != "stickiness.type" or group.protocol not in ("HTTP", "HTTPS"):
             continue
         if each.get("value") not in ("app_cookie", "lb_cookie", "source_ip"):
             raise validation_error("'Stickiness type' must be one of [app_cookie, lb_cookie, source_ip]")
