@@ -206,9 +206,9 @@ def test_attribute_defaults(account: AnAccount) -> None:
 
 
 def test_an_attribute_without_a_key_is_refused(account: AnAccount) -> None:
+    group = account.target_group()
     with account.refused("ValidationError", "Target group attribute key '' is not recognized"):
-        given = [{"value": "1"}]
-        account.do(commands.modify_target_group_attributes, target_group_arn=account.target_group(), attributes=given)
+        account.do(commands.modify_target_group_attributes, target_group_arn=group, attributes=[{"value": "1"}])
 
 
 @pytest.mark.parametrize(
