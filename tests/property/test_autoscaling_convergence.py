@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from elba.autoscaling.group_metrics import pool_target
 from elba.autoscaling.lookup import units
-from elba.autoscaling.mixed import heaviest
+from elba.autoscaling.mixed import distribution, heaviest, on_demand_units
 from elba.autoscaling.placement import balanced
 from elba.autoscaling.resources import Group, InstanceRefresh, WarmPool
+from elba.ec2 import zones as zone_table
+from elba.ec2.commands import capacity, volume_faults
 from elba.ec2.resources import Instance
 from elba.elbv2.resources import TargetHealth
 from tests.unit.autoscaling.harness import ACCOUNT, REGION, Harness
@@ -47,7 +49,7 @@ class Chaos:
             minimum=minimum,
             maximum=maximum,
             zones=chance.choice(ZONES),
-            HealthCheckType=chance.choice(["EC2", "ELB"]),
+            HealthCheckType=chance.choice(["EC2", "ELB", "EC2,EBS"]),
             HealthCheckGracePeriod=chance.choice([0, 60, 300]),
             NewInstancesProtectedFromScaleIn=chance.random() < 0.2,
             TerminationPolicies=[chance.choice(["Default", "OldestInstance", "NewestInstance"])],
@@ -116,6 +118,9 @@ class Chaos:
             self.refresh,
             self.cancel,
             self.maintain,
+            self.share,
+            self.stall,
+            self.lose,
         ]
         try:
             self.chance.choice(actions)()
@@ -291,11 +296,35 @@ class Chaos:
             },
         )
 
+    def share(self) -> None:
+        """Another share of On-Demand instances."""
+        if self.elba.group().mixed_instances_policy is not None:
+            shares = {
+                "OnDemandBaseCapacity": self.chance.choice([0, 0, 2]),
+                "OnDemandPercentageAboveBaseCapacity": self.chance.choice([0, 30, 50, 100]),
+            }
+            self.elba.asg.update_auto_scaling_group(
+                AutoScalingGroupName="g", MixedInstancesPolicy={"InstancesDistribution": shares}
+            )
+
+    def stall(self) -> None:
+        if self.elba.members():
+            call, id_ = self.elba.call(), self.one()
+            self.elba.write(lambda tx: volume_faults.impair_volumes(tx, call, [id_]))
+
+    def lose(self) -> None:
+        call, zone = self.elba.call(), REGION + self.chance.choice("abc")
+        self.elba.write(lambda tx: capacity.fail_zone(tx, call, zone))
+
     def calm(self) -> None:
         """No more faults; nothing suspended or hooked; standby members come back or go."""
         elba = self.elba
         for zone in "abc":
             elba.provider.limit_capacity(1000, zone=REGION + zone)
+        call = elba.call()
+        for name in zone_table.zone_names(elba.store.view, REGION):
+            elba.write(lambda tx, z=name: capacity.restore_zone(tx, call, z))  # type: ignore[misc]
+        elba.write(lambda tx: volume_faults.mend_volumes(tx, call))
         elba.unhealthy.clear()
         elba.asg.resume_processes(AutoScalingGroupName="g")
         elba.advance(1)
@@ -336,6 +365,10 @@ def assert_converged(elba: Harness) -> None:
     largest = heaviest(group.mixed_instances_policy)
     if largest == 1 and total > group.desired_capacity:
         assert protected == len(serving), "only protected members may keep a group too large"
+    policy = group.mixed_instances_policy
+    if policy is not None and largest == 1 and not protected:
+        share = on_demand_units(group.desired_capacity, *distribution(policy))
+        assert sum(not m.spot for m in serving) == share
     if not protected:
         zones = Counter(dict.fromkeys(group.availability_zones, 0))
         for member in serving:
