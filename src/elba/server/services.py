@@ -82,6 +82,7 @@ _AUTO_SCALING = Style(
     empty_is_absent=True,
     # Documented to be cleared by an empty string; and a tag's value may be empty.
     keep_empty=frozenset({"SpotMaxPrice", "Context", "NotificationTargetARN", "PlacementGroup", "Value"}),
+    whole_seconds=frozenset({"ScheduledUpdateGroupAction"}),
 )
 _JSON = Style(validation_code="ValidationException")
 _SQS = Style(

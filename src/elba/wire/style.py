@@ -21,7 +21,8 @@ class Style:
     `empty_is_absent`: an empty query parameter means that it was not sent, but for members named in
     `keep_empty`. `unchecked_enums` are shapes whose enum the service's own commands judge, `unchecked_operations`
     operations of which they judge everything.
-    `milliseconds` tells whether its XML timestamps carry them. `query_codes`: the old query codes of errors, by their
+    `milliseconds` tells whether its XML timestamps carry them, but for those of the structures in `whole_seconds`.
+    `query_codes`: the old query codes of errors, by their
     present names, for a service whose JSON model no longer has them. `root_names`: the root elements of REST-XML
     answers, by operation, where the model does not name them.
     """
@@ -33,6 +34,7 @@ class Style:
     unchecked_enums: frozenset[str] = frozenset()
     unchecked_operations: frozenset[str] = frozenset()
     milliseconds: bool = True
+    whole_seconds: frozenset[str] = frozenset()
     query_codes: Mapping[str, str] = field(default_factory=dict, hash=False)
     root_names: Mapping[str, str] = field(default_factory=dict, hash=False)
 

@@ -40,7 +40,7 @@ class _Compiler:
         self.style = style
         self.structures: dict[str, Writer] = {}
 
-    def element(self, shape: Any, tag: str) -> Writer:
+    def element(self, shape: Any, tag: str, milliseconds: bool = True) -> Writer:
         """Writes `<tag>value</tag>`."""
         kind: str = shape.type_name
         if kind == "structure":
@@ -56,7 +56,7 @@ class _Compiler:
             return self.list(shape, tag)
         if kind == "map":
             return self.map(shape, tag)
-        text = self.text(shape)
+        text = self.text(shape, milliseconds)
         start, end, empty = f"<{tag}>", f"</{tag}>", f"<{tag}/>"
 
         def write(append: Append, value: Any) -> None:
@@ -87,7 +87,7 @@ class _Compiler:
         self.structures[shape.name] = write
         for name, member in shape.members.items():
             tag = member.serialization.get("name", name)
-            members[xform_name(name)] = self.element(member, tag)
+            members[xform_name(name)] = self.element(member, tag, shape_name not in self.style.whole_seconds)
         return write
 
     def list(self, shape: Any, tag: str) -> Writer:
@@ -130,7 +130,7 @@ class _Compiler:
 
         return write
 
-    def text(self, shape: Any) -> Callable[[Any], str]:
+    def text(self, shape: Any, milliseconds: bool = True) -> Callable[[Any], str]:
         kind: str = shape.type_name
         name = shape.name
         if kind == "timestamp":
@@ -139,8 +139,8 @@ class _Compiler:
                 return lambda value: repr(format_epoch(moment(value)))
             if form == "rfc822":
                 return lambda value: format_rfc822(moment(value))
-            milliseconds = self.style.milliseconds
-            return lambda value: format_iso8601(moment(value), milliseconds)
+            exact = milliseconds and self.style.milliseconds
+            return lambda value: format_iso8601(moment(value), exact)
         if kind in ("string", "character"):
 
             def string(value: Any) -> str:

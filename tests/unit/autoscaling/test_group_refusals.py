@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from botocore.exceptions import ClientError
@@ -13,6 +14,7 @@ from elba.ec2 import commands as ec2
 from elba.ec2.commands import placement_groups
 from elba.ec2.resources import Subnet, Vpc
 from elba.sns.resources import Topic
+from elba.wire import HttpRequest
 
 from .harness import ACCOUNT, REGION, Harness
 
@@ -152,6 +154,46 @@ def test_pages_and_names_that_do_not_exist(elba: Harness, operation: str, most: 
     answer = call(**names.get(operation, {"AutoScalingGroupName": "no"}))
     answer.pop("ResponseMetadata")
     assert list(answer.values()) == [[]]
+
+
+def raw(elba: Harness, **form: str) -> tuple[int, str]:
+    """(status, body) of a request as no SDK sends it."""
+    assert elba.clients is not None
+    scope = f"{ACCOUNT}/20260101/{REGION}/autoscaling/aws4_request"
+    headers = {
+        "content-type": "application/x-www-form-urlencoded",
+        "authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+    }
+    body = urlencode({"Version": "2011-01-01", **form}).encode()
+    response = elba.clients.send(HttpRequest("POST", "/", "", headers, body, "127.0.0.1"))
+    return response.status, response.body.decode()
+
+
+def test_the_wire(elba: Harness) -> None:
+    elba.create(minimum=0)
+    name = {"AutoScalingGroupName": "g"}
+    status, body = raw(elba, Action="No")
+    assert status == 400
+    assert body.startswith(
+        '<ErrorResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/"><Error><Type>Sender</Type>'
+        "<Code>InvalidAction</Code><Message>"
+    )
+    status, body = raw(
+        elba, Action="UpdateAutoScalingGroup", **name, MinSize="", DefaultCooldown="7", HealthCheckType=""
+    )
+    assert status == 200
+    assert body.startswith(
+        '<UpdateAutoScalingGroupResponse xmlns="http://autoscaling.amazonaws.com/doc/2011-01-01/">'
+        "<ResponseMetadata><RequestId>"
+    )
+    elba.advance(0.25)
+    elba.asg.put_scheduled_update_group_action(**name, ScheduledActionName="s", Recurrence="0 * * * *", MinSize=0)
+    elba.create("later", minimum=0)
+    groups_shown = raw(elba, Action="DescribeAutoScalingGroups", **{"AutoScalingGroupNames.member.1": "later"})[1]
+    assert "<CreatedTime>2026-01-01T00:00:00.250Z</CreatedTime>" in groups_shown
+    assert "<NewInstancesProtectedFromScaleIn>false<" in groups_shown
+    assert "<StartTime>2026-01-01T01:00:00Z</StartTime>" in raw(elba, Action="DescribeScheduledActions")[1]
+    assert raw(elba, Action="SetDesiredCapacity", **name, DesiredCapacity="0", HonorCooldown="maybe")[0] == 400
 
 
 def test_hooks_of_a_group_that_does_not_exist(elba: Harness) -> None:
