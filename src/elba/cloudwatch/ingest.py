@@ -140,19 +140,14 @@ def _array(at: str, values: list[float], counts: list[float] | None) -> tuple[tu
 
 
 def _statistic_set(at: str, statistics: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    numbers = []
-    for member, name in (
-        ("sample_count", "SampleCount"),
-        ("sum", "Sum"),
-        ("minimum", "Minimum"),
-        ("maximum", "Maximum"),
-    ):
-        if statistics.get(member) is None:
-            raise missing(f"The parameter {at}.{name} is required.")
-        numbers.append(require_number(statistics[member], f"{at}.{name}"))
-    count, total, minimum, maximum = numbers
-    if count <= 0:
-        raise invalid(f"The value {count} for parameter {at}.SampleCount is invalid.")
+    names = {"maximum": "Maximum", "minimum": "Minimum", "sample_count": "SampleCount", "sum": "Sum"}
+    if absent := [name for member, name in names.items() if statistics.get(member) is None]:
+        raise missing("\n".join(f"The parameter {at}.{name} is required." for name in absent))
+    maximum, minimum, count, total = (require_number(statistics[m], f"{at}.{name}") for m, name in names.items())
+    if count < 0:
+        raise invalid(f"The parameter {at}.SampleCount must be greater than 0.")
+    if count == 0:
+        raise invalid(f"The parameter {at}.SampleCount must not equal 0.")
     if minimum > maximum:
         raise invalid(f"The parameter {at}.Maximum must be greater than {at}.Minimum.")
     return count, total, minimum, maximum

@@ -185,6 +185,22 @@ AT = "MetricData.member"
             f"The parameter {AT}.1.MetricName must be shorter than 256 characters.",
         ),
         (
+            [{"statistic_values": {"sample_count": 1.0, "sum": 1.0}}],
+            "MissingParameter",
+            f"The parameter {AT}.1.StatisticValues.Maximum is required.\n"
+            f"The parameter {AT}.1.StatisticValues.Minimum is required.",
+        ),
+        (
+            [{"statistic_values": {"sample_count": 0.0, "sum": 1.0, "minimum": 1.0, "maximum": 1.0}}],
+            "InvalidParameterValue",
+            f"The parameter {AT}.1.StatisticValues.SampleCount must not equal 0.",
+        ),
+        (
+            [{"statistic_values": {"sample_count": -1.0, "sum": 1.0, "minimum": 1.0, "maximum": 1.0}}],
+            "InvalidParameterValue",
+            f"The parameter {AT}.1.StatisticValues.SampleCount must be greater than 0.",
+        ),
+        (
             [{"statistic_values": {"sample_count": 1.0, "sum": 1.0, "minimum": 2.0, "maximum": 1.0}}],
             "InvalidParameterValue",
             f"The parameter {AT}.1.StatisticValues.Maximum must be greater than {AT}.1.StatisticValues.Minimum.",

@@ -167,7 +167,7 @@ def set_alarm_state(tx: Transaction, call: Call, request: Request) -> Answer:
         try:
             msgspec.json.decode(reason_data)
         except msgspec.DecodeError:
-            raise ApiError("InvalidFormat", "StateReasonData must be valid JSON.") from None
+            raise ApiError("InvalidFormat", "StateReasonData was not syntactically valid JSON") from None
     alarm = find_alarm(tx, call, name)
     if alarm is None:
         raise ApiError("ResourceNotFound", "", 404)  # the service says no more than that

@@ -86,7 +86,7 @@ def describe_alarms(view: View, call: Call, request: Request) -> Answer:
     """Alarms in order of their names, metric ones first. Raises: ApiError."""
     names, prefix = request.get("alarm_names"), request.get("alarm_name_prefix")
     if names and prefix:
-        raise combination("AlarmNames and AlarmNamePrefix cannot be specified together.")
+        raise combination("AlarmNamePrefix and AlarmNames.member are mutually exclusive")
     if names and len(names) > NAMES_MOST:
         raise validation_error(f"At most {NAMES_MOST} alarm names can be given.")
     chosen = _chosen(view, call, request)
