@@ -203,7 +203,6 @@ def test_all_operations_agree_in_all_protocols(monkeypatch: pytest.MonkeyPatch) 
         ("get_alarm_mute_rule", 404),
         ("tag_resource", 404),
         ("delete_alarms", 400),
-        ("delete_alarms", 404),
         ("put_dashboard", 400),
         ("get_dashboard", 404),
         ("delete_anomaly_detector", 404),

@@ -363,19 +363,27 @@ def test_a_day_of_minutes_is_within_the_limit_at_any_second(bench: Bench) -> Non
     assert error.code == "InvalidParameterCombination" and "1441 datapoints" in error.message
 
 
-def test_an_insights_query_feeds_an_expression(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("insights", "expression", "values"),
+    [
+        ('SELECT SUM(m) FROM "N"', "q * 2", [12.0]),
+        ('SELECT MAX(m) FROM "N" GROUP BY host', "MIN(q)", [1.0]),
+        ('SELECT MAX(x) FROM "N"', "FILL(q, 7) * m", [63.0]),
+    ],
+)
+def test_an_insights_query_feeds_an_expression(
+    bench: Bench, insights: str, expression: str, values: list[float]
+) -> None:
     for value, host in ((1.0, "a"), (5.0, "b")):
         bench.put(value, dims={"host": host})
-    queries = [
-        {"id": "all", "expression": 'SELECT SUM(m) FROM "N"', "period": 60, "return_data": False},
-        {"id": "each", "expression": 'SELECT MAX(m) FROM "N" GROUP BY host', "period": 60, "return_data": False},
-        {"id": "none", "expression": 'SELECT MAX(x) FROM "N"', "period": 60, "return_data": False},
-        {"id": "double", "expression": "all * 2"},
-        {"id": "least", "expression": "MIN(each)"},
-        {"id": "filled", "expression": "FILL(none, 7) * all"},
-    ]
-    values = {result["id"]: result["values"] for result in data(bench, *queries, start_time=bench.now)}
-    assert values == {"double": [12.0], "least": [1.0], "filled": [42.0]}
+    bench.put(9.0, name="plain")
+    query = {"id": "q", "expression": insights, "period": 60, "return_data": False}
+    metric = stat("m", "plain", return_data=False)
+    (result,) = data(bench, query, metric, {"id": "e", "expression": expression}, start_time=bench.now)
+    assert result["values"] == values
+    with pytest.raises(ApiError) as caught:
+        data(bench, query, query | {"id": "r"})
+    assert (caught.value.code, caught.value.message) == ("ValidationError", "Maximum number of queries (1) exceeded")
 
 
 def test_periods_of_queries_have_a_longest(bench: Bench) -> None:

@@ -46,8 +46,8 @@ EC2 = "Invalid use of EC2 action. An EC2 action can only be used if the alarm is
             {"evaluate_low_sample_count_percentile": "ignore", "statistic": "Sum"},
             "Option evaluateLowSampleCountPercentile can not be applied with statistic Sum.",
         ),
-        (METRICS | {"period": 60}, "Period should not be set if list of Metrics is set"),
-        (METRICS | {"statistic": "Sum"}, "Statistic should not be set if list of Metrics is set"),
+        (METRICS | {"period": 60}, "Period should not be set if list of Metrics is set."),
+        (METRICS | {"statistic": "Sum"}, "Statistic should not be set if list of Metrics is set."),
         (
             METRICS | {"metrics": [metric(f"a{i}", return_data=i == 0) for i in range(11)]},
             "Too many metrics in alarm, maximum is 10",
@@ -289,3 +289,11 @@ def test_metric_streams(bench: Bench, changes: dict[str, Any], text: str) -> Non
     with pytest.raises(ApiError) as caught:
         bench.run(api.put_metric_stream, **(STREAM | changes))
     assert caught.value.message == text
+
+
+def test_metrics_of_alarms(bench: Bench) -> None:
+    with pytest.raises(ApiError) as caught:
+        put_alarm(bench, **METRICS | {"metrics": [metric("5xx")]})
+    assert caught.value.message.startswith(
+        "Invalid metrics list: The value 5xx for parameter MetricDataQueries.member.1"
+    )

@@ -120,16 +120,14 @@ def put_metric_alarm(tx: Transaction, call: Call, request: Request) -> Answer:
 def delete_alarms(tx: Transaction, call: Call, request: Request) -> Answer:
     """The named alarms that there are; at most one of them composite. Raises: ApiError.
 
-    Unknown names beside known ones do no harm; only unknown ones are ResourceNotFound. An alarm that a composite alarm
-    depends on stays, and then all do, unless that one is deleted with it. Source: CloudWatch API reference,
-    DeleteAlarms; the refusal's text is recorded from the service.
+    Unknown names do no harm, not even alone, as users of the service report. An alarm that a composite alarm depends on
+    stays, and then all do, unless that one is deleted with it. Source: CloudWatch API reference, DeleteAlarms; the
+    refusal's text is recorded from the service.
     """
     names = list(dict.fromkeys(request.get("alarm_names") or ()))
     if not 1 <= len(names) <= DELETED_MOST:
         raise validation_error(f"1 to {DELETED_MOST} alarms can be deleted at once.")
     found = [alarm for name in names if (alarm := find_alarm(tx, call, name)) is not None]
-    if not found:
-        raise ApiError("ResourceNotFound", f"Unknown alarms: {', '.join(names)}", 404)
     if sum(isinstance(alarm, CompositeAlarm) for alarm in found) > 1:
         raise validation_error("Only one composite alarm can be deleted at once.")
     others = [c for c in tx.all(CompositeAlarm, call.account, call.region) if c.id not in names or in_circle(tx, c)]

@@ -29,6 +29,8 @@ from elba.cloudwatch.statistics import SIMPLE, parse_statistic
 from elba.errors import ApiError
 
 ACTIONS_MOST = 5
+INSIGHTS_MOST = 1
+"""Metrics Insights queries of one request. Source: user guide, "Metrics Insights quotas"; the service's own text."""
 DAY = 86400
 WEEK = 7 * DAY
 TREATMENTS = ("breaching", "notBreaching", "ignore", "missing")
@@ -260,14 +262,20 @@ def refuse_classic(request: Request) -> None:
     """With Metrics none of the members of an alarm on one metric may be given."""
     for member, name in _CLASSIC.items():
         if request.get(member):
-            raise validation_error(f"{name} should not be set if list of Metrics is set")
+            raise validation_error(f"{name} should not be set if list of Metrics is set.")
 
 
 def require_metrics(queries: Sequence[Mapping[str, Any]], band_id: str | None) -> tuple[list[dict[str, Any]], int]:
     """The queries of an alarm, and the one period of all its metrics."""
     if len(queries) > 20:
         raise validation_error("An alarm can have at most 20 metrics and expressions.")
-    require_queries(queries)
+    for query in queries:
+        if query.get("metric_stat") is not None:
+            require_period(query["metric_stat"].get("period"))
+    try:
+        require_queries(queries)
+    except ApiError as error:
+        raise validation_error(f"Invalid metrics list: {error.message}") from None
     stats = [q for q in queries if q.get("metric_stat") is not None]
     expressions = [q for q in queries if q.get("expression") is not None]
     if len(stats) > 10:
@@ -329,9 +337,11 @@ def require_queries(queries: Sequence[Mapping[str, Any]]) -> None:
         raise validation_error("".join(f"{line}\n" for line in wrong))
     if len({query["id"] for query in queries}) < len(queries):
         raise validation_error("The values for parameter id in MetricDataQueries are not unique.")
-    for query in queries:
-        if (expression := query.get("expression")) is not None:
-            require_expression(query["id"], expression)
+    expressions = {query["id"]: query["expression"] for query in queries if query.get("expression") is not None}
+    if sum(is_insights(expression) for expression in expressions.values()) > INSIGHTS_MOST:
+        raise validation_error(f"Maximum number of queries ({INSIGHTS_MOST}) exceeded")
+    for id_, expression in expressions.items():
+        require_expression(id_, expression)
 
 
 def _wrong_in_query(query: Mapping[str, Any], at: str) -> list[str]:
