@@ -98,6 +98,22 @@ def test_a_refresh_fails_when_the_function_names_nobody_for_an_hour() -> None:
         assert 3600 <= took <= 3700 and members(world) == before
 
 
+def test_a_rebalancing_that_terminates_first_asks_too() -> None:
+    with World() as world:
+        source = REPLACE.format(cause="REBALANCE")
+        autoscaling = group_of(world, create(world, source=source)["FunctionArn"])
+        before = members(world)
+        autoscaling.update_auto_scaling_group(
+            AutoScalingGroupName="g", AvailabilityZones=["us-east-1a", "us-east-1b"],
+            InstanceMaintenancePolicy={"MinHealthyPercentage": 75, "MaxHealthyPercentage": 100},
+        )  # fmt: skip
+        world.advance(600)
+        after = members(world)
+        assert len(after) == 4 and len(set(after) & set(before)) == 2
+        assert set(before) - set(after) == set(before[2:])
+        assert len(world.functions.invocations) == 2
+
+
 def test_members_past_their_lifetime_go_by_its_word() -> None:
     with World() as world:
         source = "def handler(e, c): return {'InstanceIDs': [min(i['InstanceId'] for i in e['Instances'])]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from elba.autoscaling import mixed, placement, sentences
-from elba.autoscaling.advance import remixing
+from elba.autoscaling.advance import advising, remixing
 from elba.autoscaling.advance.replacing import bounds
 from elba.autoscaling.advance.shrinking import pick_one
 from elba.autoscaling.advance.turn import Turn
@@ -99,7 +99,10 @@ def _terminate_first(turn: Turn, most: int, why: str) -> None:
     """What the group's maintenance policy says: no more than desired capacity, so that the fullest zone gives first."""
     group = turn.group
     turn.shrink_reason = "rebalance"
-    while most > 0 and (victim := pick_one(turn, counted(turn.members()))) is not None:
+    among: set[str] | None = None
+    if advising.function_of(turn):
+        among = advising.advised(turn, most, pick_one, "REBALANCE") or set()
+    while most > 0 and (victim := pick_one(turn, counted(turn.members()), among)) is not None:
         begin_termination(turn.tx, turn.call, group, victim, "rebalance", sentences.at(turn.now, OUT))
         most -= units(victim)
     turn.growth_sentence = why
