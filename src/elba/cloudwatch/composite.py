@@ -65,6 +65,7 @@ class AtLeast:
 Rule = InState | Constant | Not | AnyOf | AllOf | AtLeast
 
 _TOKEN = re.compile(r'\s*(?:(?P<mark>[(),])|"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<word>[^\s()",]+))', re.DOTALL)
+_BEGINNINGS = "'(', 'NOT', AT_LEAST, TRUE or FALSE, ALARM, OK, or INSUFFICIENT_DATA"
 _AMOUNT = re.compile(r"([1-9]\d{0,2})(%?)")
 
 
@@ -91,7 +92,7 @@ class _Parser:
         if self._elements > ELEMENTS_MOST:
             raise RuleError(f"more than {ELEMENTS_MOST} elements")
         if self._next < len(self._tokens):
-            raise self._unsupported(self._next)
+            raise self._unsupported(self._next, "'AND' or 'OR'")
         return rule
 
     def _accept(self, kind: str, text: str) -> bool:
@@ -138,16 +139,15 @@ class _Parser:
         if kind == "word" and text in ("TRUE", "FALSE"):
             return Constant(text == "TRUE")
         if kind == "word" and text in STATES:
-            if not self._accept("mark", "("):
-                raise RuleError(f"expected '(' after {text}")
+            self._expect("(")
             kind, name = self._take()
             if kind == "mark" or not name:
-                raise RuleError(f"expected the name of an alarm after {text}(")
+                raise self._unsupported(self._next - 1, "an alarm")
             self._close()
             return InState(text, name)
         if (kind, text) == ("word", "AT_LEAST"):
             return self._at_least()
-        raise self._unsupported(self._next - 1)
+        raise self._unsupported(self._next - 1, _BEGINNINGS)
 
     def _at_least(self) -> Rule:
         """`AT_LEAST(2, NOT OK, (a, b, c))`: a number or a percentage, a state, and alarms."""
@@ -155,19 +155,19 @@ class _Parser:
         _, text = self._take()
         amount = _AMOUNT.fullmatch(text)
         if amount is None or (amount[2] and int(amount[1]) > 100):
-            raise self._unsupported(self._next - 1)
+            raise self._unsupported(self._next - 1, "a number or a percentage")
         self._expect(",")
         negative = self._accept("word", "NOT")
         kind, state = self._take()
         if kind != "word" or state not in STATES:
-            raise self._unsupported(self._next - 1)
+            raise self._unsupported(self._next - 1, "ALARM, OK, or INSUFFICIENT_DATA")
         self._expect(",")
         self._expect("(")
         operands: list[Rule] = []
         while not operands or self._accept("mark", ","):
             kind, name = self._take()
             if kind == "mark" or not name:
-                raise self._unsupported(self._next - 1)
+                raise self._unsupported(self._next - 1, "an alarm")
             operands.append(Not(InState(state, name)) if negative else InState(state, name))
         self._elements += len(operands)
         self._close()
@@ -176,12 +176,16 @@ class _Parser:
             raise RuleError(f"AT_LEAST of {amount[1]} needs as many alarms")
         return AtLeast(int(amount[1]), bool(amount[2]), tuple(operands))
 
-    def _unsupported(self, token: int) -> RuleError:
-        return RuleError(f"Unsupported token '{self._tokens[token][1]}' at char {self._places[token]}")
+    def _unsupported(self, token: int, expected: str) -> RuleError:
+        """The service's own text."""
+        text, place = self._tokens[token][1], self._places[token]
+        return RuleError(f"Unsupported token '{text}' at char {place}, must be: {expected}")
 
     def _expect(self, mark: str) -> None:
+        if self._next == len(self._tokens):
+            raise RuleError(f"unexpected end, must be: '{mark}'")
         if not self._accept("mark", mark):
-            raise RuleError(f"expected '{mark}'")
+            raise self._unsupported(self._next, f"'{mark}'")
 
     def _close(self) -> None:
         self._expect(")")

@@ -356,7 +356,7 @@ def test_tags(bench: Bench) -> None:
     ("change", "code"),
     [
         ({"period": 45}, "ValidationError"),
-        ({"period": None}, "MissingParameter"),
+        ({"period": None}, "ValidationError"),
         ({"evaluation_periods": 1441}, "ValidationError"),
         ({"evaluation_periods": 3, "datapoints_to_alarm": 4}, "ValidationError"),
         ({"threshold": None}, "ValidationError"),

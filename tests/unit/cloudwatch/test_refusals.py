@@ -39,6 +39,8 @@ EC2 = "Invalid use of EC2 action. An EC2 action can only be used if the alarm is
             {"evaluation_periods": 2, "datapoints_to_alarm": 3},
             "DatapointsToAlarm must be less than or equal to EvaluationPeriods",
         ),
+        ({"period": None}, "Period must not be null"),
+        (METRICS | {"metrics": [{"id": "e", "expression": "TIME_SERIES(1)"}]}, "Period must not be null"),
         ({"period": 45}, "Period must be 10, 20, 30 or a multiple of 60"),
         (METRICS | {"metrics": [metric("a", 5)]}, "Period must be 10, 20, 30 or a multiple of 60"),
         ({"period": 3600, "evaluation_periods": 169}, f"Metrics cannot be checked across more than {WEEK}"),
@@ -118,6 +120,15 @@ EDGES = "AlarmRule must not contain leading or trailing whitespace or be null"
     [
         ({"alarm_rule": ""}, EDGES),
         ({"alarm_rule": "TRUE\n"}, EDGES),
+        (
+            {"alarm_rule": "(ALARM(Sample Queue))"},
+            "Error in AlarmRule [Unsupported token 'Queue' at char 14, must be: ')']",
+        ),
+        (
+            {"alarm_rule": "()"},
+            "Error in AlarmRule [Unsupported token ')' at char 1, must be: '(', 'NOT', AT_LEAST, TRUE or FALSE, ALARM, "
+            "OK, or INSUFFICIENT_DATA]",
+        ),
         (
             {"alarm_rule": "OK(a) OR ALARM(c)"},
             "A composite alarm cannot have a child relation with itself via its AlarmRule",

@@ -133,7 +133,7 @@ def refuse_misplaced_actions(actions: Mapping[str, Sequence[str]], *, band: bool
 
 def require_period(period: int | None, *, most: int = WEEK) -> int:
     if period is None:
-        raise missing("The parameter Period is required.")
+        raise validation_error("Period must not be null")
     if period not in SHORT_PERIODS and (period <= 0 or period % 60):
         raise validation_error("Period must be 10, 20, 30 or a multiple of 60")
     if period > most:
@@ -307,10 +307,7 @@ def require_metrics(queries: Sequence[Mapping[str, Any]], band_id: str | None) -
     periods = {int(q["metric_stat"]["period"]) for q in stats}
     if len(periods) > 1:
         raise validation_error("All metrics of an alarm must have the same period.")
-    if not stats and not any(q.get("period") for q in queries):
-        raise validation_error("Invalid metrics list: an alarm needs at least one metric.")
-    period = periods.pop() if periods else max(int(q.get("period") or 0) for q in queries)
-    require_period(period)
+    period = require_period(periods.pop() if periods else max(q.get("period") or 0 for q in queries) or None)
     return [dict(q) for q in queries], period
 
 
