@@ -6,10 +6,12 @@ Structure and Syntax" and "Metric Widget Structure and Syntax".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+COLOR = re.compile(r"#(?:[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
 SAME, REST = ".", "..."
 
 Message = dict[str, str]
@@ -82,7 +84,11 @@ def _wrong_fields(
     if size < 2:
         return [message(at, "Should NOT have less than 2 items")]
     if size % 2:
-        return [message(at, f"Should NOT have more than {size - 1} items")]
+        return [message(at, f"Should NOT have more than {size - 1 + bool(rendering)} items")]
+    color = rendering.get("color")
+    if color is not None and (not isinstance(color, str) or COLOR.fullmatch(color) is None):
+        # The rendering is then none, and an element too many.
+        return [message(at, f"Should NOT have more than {size} items")]
     return []
 
 

@@ -115,6 +115,9 @@ def test_a_widget_of_an_unknown_type_is_kept(bench: Bench) -> None:
             ],
         ),
         ({"metrics": [["N", "m", "d"]]}, [("/metrics/0", "Should NOT have more than 2 items")]),
+        ({"metrics": [["N", "m", "d", {"stat": "Sum"}]]}, [("/metrics/0", "Should NOT have more than 3 items")]),
+        ({"metrics": [["N", "m", {"color": "red"}]]}, [("/metrics/0", "Should NOT have more than 2 items")]),
+        ({"metrics": [["N", "m", {"color": "#ff0000"}]]}, []),
         ({"metrics": [["N", "m", "d", "v"], [".", "n", ".", "."], ["..."], ["...", "w", {"stat": "Sum"}]]}, []),
         ({"metrics": [[{"expression": "SUM(METRICS())"}], [{"label": "x"}]]}, [("/metrics/1", "Should NOT have less")]),
         (

@@ -16,7 +16,7 @@ import msgspec
 
 from elba.cloudwatch.limits import VALUE_MOST, is_metric_id, validation_error
 from elba.cloudwatch.statistics import parse_statistic
-from elba.cloudwatch.widgets import Message, MetricRow, message, resolve_rows
+from elba.cloudwatch.widgets import COLOR, Message, MetricRow, message, resolve_rows
 
 METRICS_MOST = 100
 BODY_MOST_BYTES = 100 * 1024
@@ -28,7 +28,6 @@ VIEWS = ("timeSeries", "bar", "pie", "singleValue", "gauge")
 LEGENDS = ("bottom", "right", "hidden")
 THEMES = ("light", "dark")
 FILLS = {"horizontal": ("none", "above", "below"), "vertical": ("none", "before", "after")}
-_COLOR = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 _ZONE = re.compile(r"([+-])(\d{2}):?(\d{2})")
 _RELATIVE = re.compile(
     r"(-?)P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,5})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,7})M)?(?:(\d{1,8})S)?)?"
@@ -149,7 +148,7 @@ class _Reader:
         value = of.get("color")
         if value is None:
             return None
-        if isinstance(value, str) and _COLOR.fullmatch(value):
+        if isinstance(value, str) and COLOR.fullmatch(value):
             return value
         self.wrong(f"{path}/color", "Should be a color of the form #RRGGBB")
         return None
