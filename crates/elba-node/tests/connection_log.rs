@@ -11,8 +11,11 @@ mod support_tls;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
+use std::time::Instant;
 
+use elba_core::compile::compile;
 use elba_core::protocol;
+use elba_node::access_log::ConnectionRecord;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use support::*;
@@ -113,4 +116,21 @@ fn every_attempt_has_a_line() {
     // none of the failed ones is a request
     let tail = folder.0.join("access");
     assert_eq!(files(&tail), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn a_burst_of_connections_is_written_down() {
+    let folder = Folder::new("burst");
+    let snapshot = logging(&folder, &[]);
+    let mut logged = Logged::start(&folder, snapshot.clone());
+    let compiled = Arc::new(compile(&snapshot, None).unwrap());
+    let place = compiled.find_listener(LB, 443).unwrap();
+    // the first has the thread write, and pause; the others come meanwhile
+    for port in 0..3000 {
+        let client = std::net::SocketAddr::from(([192, 0, 2, 1], port));
+        let record = ConnectionRecord::plain(compiled.clone(), place, client, Instant::now(), 1);
+        logged.sender.send_connection(record);
+    }
+    logged.stop();
+    assert_eq!(connection_lines(&folder).len(), 3000);
 }

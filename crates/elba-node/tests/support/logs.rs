@@ -52,7 +52,7 @@ pub struct Logged {
     handle: access_log::Handle,
     pub compiled: watch::Sender<Arc<Compiled>>,
     /// as the health checks hold one, to the end of the process
-    _held: access_log::Sender,
+    pub sender: access_log::Sender,
 }
 
 impl Logged {
@@ -70,7 +70,7 @@ impl Logged {
             node: Some(node),
             handle,
             compiled,
-            _held: held,
+            sender: held,
         }
     }
 

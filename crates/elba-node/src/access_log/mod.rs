@@ -2,51 +2,47 @@
 //! file, which goes into its bucket's folder every five clock minutes, and an uncompressed tail of bounded size for
 //! those who watch. The workers never wait for it: what does not fit into its queue is dropped and counted.
 
-use std::borrow::Cow;
+mod file;
+mod format;
+
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use elba_core::access_log::{push_line, root, FileName, Kind, Line, Second};
+use elba_core::access_log::{Kind, Second};
 use elba_core::client_certificate::Facts;
 use elba_core::compile::{AccessLog, Compiled, LoadBalancer, Place};
 use elba_core::health::Outcome;
-use elba_core::http1::push_number;
-use elba_core::http1::request::Version;
-use elba_core::lines::Lines;
-use elba_core::log_gzip::Gzip;
 use elba_core::protocol::NodeClock;
-use elba_core::{access_log, connection_log, health_check_log};
+use elba_core::{connection_log, health_check_log};
 use serde_json::json;
 use tokio::sync::watch;
 
+use self::file::{put_test_object, Log};
+use self::format::format_record;
 use crate::problems::Problems;
 use crate::proxy::logging::{Batch, Record};
 use crate::{clock, log};
 
-/// Batches that wait at most, of all workers together.
-const QUEUE: usize = 256;
+/// Batches that wait at most, of all workers together, and what waits at most with them: connections and health checks
+/// come one by one.
+const BATCHES: usize = 256;
+const QUEUE: usize = 4096;
 /// Clock seconds that one file covers.
 const INTERVAL: u64 = 300;
 /// How often the thread looks for ended intervals and new load balancers when nothing is logged.
 const LOOK: Duration = Duration::from_millis(200);
 /// After each turn of writing.
 const PAUSE: Duration = Duration::from_millis(20);
-/// A tail longer than this becomes `.1`, which replaces the one before.
-const TAIL_BYTES: u64 = 8 << 20;
-/// Compressed bytes that are written at once.
-const WRITE_BYTES: usize = 64 << 10;
-/// Compressed bytes that are held while the disk takes none; what is logged beyond is lost.
-const UNWRITTEN_MOST: usize = 1 << 20;
 
 /// An attempt to connect to a listener whose load balancer logs them.
 #[derive(Debug)]
@@ -115,6 +111,8 @@ pub struct CheckRecord {
 #[derive(Clone)]
 pub struct Sender {
     queue: SyncSender<Item>,
+    /// batches in the queue
+    waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -122,22 +120,26 @@ impl Sender {
     /// Never waits.
     pub fn send(&self, batch: Batch) {
         let count = batch.records.len() as u64;
-        self.put(Item::Requests(batch), count);
+        let has_room = self.waiting.fetch_add(1, Relaxed) < BATCHES;
+        if !has_room || self.queue.try_send(Item::Requests(batch)).is_err() {
+            self.waiting.fetch_sub(1, Relaxed);
+            self.dropped.fetch_add(count, Relaxed);
+        }
     }
 
     /// Never waits.
     pub fn send_connection(&self, record: ConnectionRecord) {
-        self.put(Item::Connection(Box::new(record)), 1);
+        self.put(Item::Connection(Box::new(record)));
     }
 
     /// Never waits.
     pub fn send_check(&self, record: CheckRecord) {
-        self.put(Item::Check(Box::new(record)), 1);
+        self.put(Item::Check(Box::new(record)));
     }
 
-    fn put(&self, item: Item, count: u64) {
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.queue.try_send(item) {
-            self.dropped.fetch_add(count, Relaxed);
+    fn put(&self, item: Item) {
+        if self.queue.try_send(item).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
         }
     }
 }
@@ -171,7 +173,7 @@ pub fn start(
 ) -> io::Result<(Sender, Handle)> {
     let (queue, batches) = sync_channel(QUEUE);
     let (alive, done) = sync_channel::<()>(1);
-    let dropped = Arc::new(AtomicU64::new(0));
+    let (waiting, dropped) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
     let ending = Arc::new(AtomicBool::new(false));
     let mut logger = Logger {
         ending: ending.clone(),
@@ -180,6 +182,7 @@ pub fn start(
         files: HashMap::new(),
         tested: Vec::new(),
         seen_version: None,
+        waiting: waiting.clone(),
         dropped: dropped.clone(),
         dropped_told: 0,
         problems,
@@ -197,56 +200,12 @@ pub fn start(
         ending,
         done,
     };
-    Ok((Sender { queue, dropped }, handle))
-}
-
-/// The log of one load balancer.
-struct Log {
-    kind: Kind,
-    balancer: Arc<LoadBalancer>,
-    /// number of the interval, counted from the epoch
-    interval: u64,
-    part: Option<Part>,
-    tail: Option<(File, u64)>,
-    tail_path: PathBuf,
-    lines: Lines,
-}
-
-/// An unfinished compressed file.
-struct Part {
-    path: PathBuf,
-    file: File,
-    gzip: Gzip,
-}
-
-impl Part {
-    fn create(folder: &Path) -> io::Result<Part> {
-        let path = folder.join(format!("{}.{}.part", std::process::id(), random_name()));
-        Ok(Part {
-            file: File::create(&path)?,
-            path,
-            gzip: Gzip::default(),
-        })
-    }
-
-    /// Writes what is compressed; what could not be written is written the next time.
-    fn write(&mut self) -> io::Result<()> {
-        let mut written = 0;
-        let result = loop {
-            let rest = &self.gzip.output[written..];
-            if rest.is_empty() {
-                break Ok(());
-            }
-            match self.file.write(rest) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
-            }
-        };
-        self.gzip.output.drain(..written);
-        result
-    }
+    let sender = Sender {
+        queue,
+        waiting,
+        dropped,
+    };
+    Ok((sender, handle))
 }
 
 struct Logger {
@@ -256,6 +215,7 @@ struct Logger {
     /// places whose test object is there
     tested: Vec<AccessLog>,
     seen_version: Option<Arc<Compiled>>,
+    waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
     ending: Arc<AtomicBool>,
     dropped_told: u64,
@@ -271,25 +231,6 @@ fn to_clock(clock: &NodeClock, world: f64) -> f64 {
 
 fn micros(seconds: f64) -> u64 {
     (seconds.max(0.0) * 1e6) as u64
-}
-
-/// The path without what would lead out of where it is put.
-fn inside(path: &str) -> PathBuf {
-    Path::new(path)
-        .components()
-        .filter(|part| matches!(part, Component::Normal(_)))
-        .collect()
-}
-
-fn random_name() -> String {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut bytes = [0u8; 8];
-    // SAFETY: the pointer and length are those of `bytes`. Without random bytes the name is only less unique.
-    unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    bytes
-        .iter()
-        .map(|byte| char::from(LETTERS[usize::from(byte & 31)]))
-        .collect()
 }
 
 impl Logger {
@@ -395,7 +336,10 @@ impl Logger {
 
     fn take(&mut self, item: &Item) {
         match item {
-            Item::Requests(batch) => self.take_requests(batch),
+            Item::Requests(batch) => {
+                self.waiting.fetch_sub(1, Relaxed);
+                self.take_requests(batch);
+            }
             Item::Connection(record) => self.take_connection(record),
             Item::Check(record) => self.take_check(record),
             Item::End => {}
@@ -406,22 +350,10 @@ impl Logger {
     fn file(&mut self, kind: Kind, balancer: &Arc<LoadBalancer>, interval: u64) -> &mut Log {
         let folder = self.folder.join(kind.name());
         let key = (kind, balancer.source.arn.clone());
-        let log = self.files.entry(key).or_insert_with(|| {
-            let name = balancer.source.resource_id.trim_start_matches("app/");
-            Log {
-                kind,
-                balancer: balancer.clone(),
-                interval,
-                part: None,
-                tail: None,
-                tail_path: folder.join(format!("{}.log", name.replace('/', "."))),
-                lines: Lines::new(match kind {
-                    Kind::Access => access_log::FIELDS,
-                    Kind::Connection => connection_log::FIELDS,
-                    Kind::HealthCheck => health_check_log::FIELDS,
-                }),
-            }
-        });
+        let log = self
+            .files
+            .entry(key)
+            .or_insert_with(|| Log::new(kind, &folder, balancer.clone(), interval));
         if !Arc::ptr_eq(&log.balancer, balancer) {
             log.balancer = balancer.clone();
         }
@@ -553,222 +485,4 @@ impl Logger {
             self.result("publish", result);
         }
     }
-}
-
-fn put_test_object(compiled: &Compiled, balancer: &LoadBalancer, place: &AccessLog) -> io::Result<()> {
-    let folder = Path::new(&compiled.node.log_directory)
-        .join(inside(&place.bucket))
-        .join(inside(&root(&place.prefix, &balancer.source.account)));
-    let path = folder.join("ELBAccessLogTestFile");
-    if path.exists() {
-        return Ok(());
-    }
-    fs::create_dir_all(&folder)?;
-    let now = to_clock(&compiled.node.clock, clock::world_now());
-    let (name, time) = (&balancer.source.name, clock::format_utc(now));
-    fs::write(path, format!("Enable AccessLog for ELB: {name} at {time}"))
-}
-
-impl Log {
-    fn write(&mut self, folder: &Path, has_buckets: bool) -> io::Result<()> {
-        let tail = self.write_tail(folder);
-        let part = match has_buckets {
-            true => self.write_part(folder),
-            false => Ok(()),
-        };
-        // what the file did not take is not in it, nor anything before: nothing may be said by it
-        if !self.lines.fresh().is_empty() {
-            self.lines.use_up(0);
-        }
-        tail.and(part)
-    }
-
-    fn write_part(&mut self, folder: &Path) -> io::Result<()> {
-        let part = match &mut self.part {
-            Some(part) => part,
-            None => {
-                fs::create_dir_all(folder)?;
-                self.part.insert(Part::create(folder)?)
-            }
-        };
-        if part.gzip.output.len() < UNWRITTEN_MOST {
-            part.gzip.add(&mut self.lines);
-        }
-        if part.gzip.output.len() >= WRITE_BYTES {
-            part.write()?;
-        }
-        Ok(())
-    }
-
-    fn write_tail(&mut self, folder: &Path) -> io::Result<()> {
-        let (tail, length) = match &mut self.tail {
-            Some(tail) => tail,
-            None => {
-                fs::create_dir_all(folder)?;
-                let file = OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(&self.tail_path)?;
-                let length = file.metadata()?.len();
-                self.tail.insert((file, length))
-            }
-        };
-        let lines = self.lines.fresh();
-        tail.write_all(lines)?;
-        *length += lines.len() as u64;
-        if *length > TAIL_BYTES {
-            self.tail = None;
-            // some file systems write a file to the disk at once that is renamed over another
-            let _ = fs::remove_file(self.tail_path.with_extension("log.1"));
-            fs::rename(&self.tail_path, self.tail_path.with_extension("log.1"))?;
-        }
-        Ok(())
-    }
-
-    /// Moves the compressed file to its bucket's folder. `end`: clock seconds.
-    fn publish(&mut self, compiled: &Compiled, end: u64) -> io::Result<()> {
-        let Some(mut part) = self.part.take() else {
-            return Ok(());
-        };
-        part.gzip.finish();
-        part.write()?;
-        let part = part.path;
-        let Some(place) = self.balancer.attributes.log(self.kind) else {
-            return fs::remove_file(part);
-        };
-        let source = &self.balancer.source;
-        let address = self.balancer.address_in(&compiled.node.zone);
-        let key = FileName {
-            kind: self.kind,
-            prefix: &place.prefix,
-            account: &source.account,
-            region: &compiled.node.region,
-            load_balancer: &source.resource_id,
-            end,
-            address: &address.map_or_else(|| "127.0.0.1".to_owned(), |address| address.to_string()),
-            random: &random_name(),
-        }
-        .key();
-        let path = Path::new(&compiled.node.log_directory)
-            .join(inside(&place.bucket))
-            .join(inside(&key));
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        if fs::rename(&part, &path).is_err() {
-            // another file system
-            let half = path.with_extension("half");
-            fs::copy(&part, &half)?;
-            fs::rename(&half, &path)?;
-            fs::remove_file(&part)?;
-        }
-        Ok(())
-    }
-}
-
-/// Appends the line of a record. `target` is room for its target's name.
-fn format_record(
-    out: &mut Lines,
-    target: &mut Vec<u8>,
-    second: &mut Second,
-    batch: &Batch,
-    record: &Record,
-    at: impl Fn(Instant) -> u64,
-) {
-    let compiled = &batch.compiled;
-    let text = &batch.text;
-    let balancer = compiled.load_balancer_at(record.place);
-    let listener = compiled.listener_at(record.place);
-    let group = record.group.and_then(|slot| compiled.group_in_slot(slot));
-    let chosen = group
-        .zip(record.target)
-        .and_then(|(group, index)| group.targets.get(index as usize));
-    if let Some(chosen) = chosen {
-        // the private address, as far as it is known; the port is the traffic's, not the health check's
-        let private = chosen.source.host_header.as_str();
-        match private.rsplit_once(':') {
-            Some((address, _)) => target.extend_from_slice(address.as_bytes()),
-            None if private.is_empty() => target.extend_from_slice(chosen.source.address.as_bytes()),
-            None => target.extend_from_slice(private.as_bytes()),
-        }
-        target.push(b':');
-        push_number(target, u64::from(chosen.source.port));
-    }
-    let between =
-        |from: Instant, to: Instant| to.saturating_duration_since(from).as_micros().min(1 << 60) as u64;
-    let was_answered = record.target_status != 0;
-    // what the target or its silence spoilt has no times; a client that left has the one that had passed
-    let has_request_time = was_answered || matches!(record.status, 400 | 408 | 460);
-    let request_time = record
-        .dispatched
-        .filter(|_| has_request_time)
-        .map(|dispatched| between(record.created, dispatched));
-    let target_time = record
-        .dispatched
-        .zip(record.answered)
-        .filter(|_| was_answered)
-        .map(|(dispatched, answered)| between(dispatched, answered));
-    let is_tls = listener.protocol == "HTTPS";
-    let kind = match (record.is_websocket, is_tls) {
-        (false, false) => "http",
-        (false, true) => "https",
-        (true, false) => "ws",
-        (true, true) => "wss",
-    };
-    let scheme = kind;
-    let to_grpc = group.is_some_and(|group| group.source.protocol_version == "GRPC");
-    let kind = match (record.is_http2, to_grpc) {
-        (true, true) => "grpcs",
-        (true, false) => "h2",
-        (false, _) => kind,
-    };
-    let actions = match (record.guard, record.actions) {
-        ("", actions) => Cow::Borrowed(actions),
-        (guard, "") => Cow::Borrowed(guard),
-        (guard, actions) => Cow::Owned(format!("{guard},{actions}")),
-    };
-    let line = Line {
-        kind,
-        time: at(record.ended),
-        created: at(record.created),
-        load_balancer: &balancer.source.resource_id,
-        client: record.client,
-        target: target.as_slice(),
-        request_time,
-        target_time,
-        // the head of a response goes on in the same step in which it came
-        response_time: target_time.map(|_| 0),
-        status: (record.status != 0).then_some(record.status),
-        target_status: was_answered.then_some(record.target_status),
-        received_bytes: record.received,
-        sent_bytes: record.sent,
-        method: record.method.of(text),
-        scheme,
-        host: record.host.of(text),
-        port: listener.port,
-        uri: record.uri.of(text),
-        version: match record.version {
-            _ if record.is_http2 => "HTTP/2.0",
-            Version::Http09 => "HTTP/0.9",
-            Version::Http10 => "HTTP/1.0",
-            Version::Http11 => "HTTP/1.1",
-        },
-        user_agent: record.agent.of(text),
-        ssl_cipher: record.tls.map_or("", |(_, cipher)| cipher),
-        ssl_protocol: record.tls.map_or("", |(version, _)| version),
-        target_group_arn: group.map_or("", |group| group.source.arn.as_str()),
-        trace_id: record.trace.of(text),
-        domain_name: record.domain.of(text),
-        certificate_arn: record.certificate.of(text),
-        rule_priority: record.priority,
-        actions: &actions,
-        redirect_url: record.redirect.of(text),
-        error_reason: record.error_reason,
-        classification: record.classification.reason(),
-        connection_trace: record.connection_trace,
-        transformed_host: record.new_host.of(text),
-        transformed_uri: record.new_uri.of(text),
-        transform_status: record.transform_status,
-    };
-    push_line(out, second, &line);
 }
