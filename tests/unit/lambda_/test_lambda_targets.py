@@ -77,6 +77,9 @@ def test_a_function_as_a_target() -> None:
         world.functions.throttled = True
         assert json.loads(ask(b"{}").body) == {"reason": "LambdaThrottling", "status": 502}
         world.functions.throttled = False
+        world.functions.unanswered = {"fn"}  # a time-out of the function's own is its error, not a gateway's
+        assert json.loads(ask(b"{}").body) == {"reason": "LambdaUnhandled", "status": 502}
+        world.functions.unanswered = set()
         world.boto3("lambda").remove_permission(FunctionName="fn", StatementId="lb")
         assert msgspec.json.decode(ask(b"{}").body)["reason"] == "LambdaAccessDenied"
         world.boto3("lambda").delete_function(FunctionName="fn")
