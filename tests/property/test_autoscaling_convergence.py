@@ -49,7 +49,7 @@ class Chaos:
             minimum=minimum,
             maximum=maximum,
             zones=chance.choice(ZONES),
-            HealthCheckType=chance.choice(["EC2", "ELB", "EC2,EBS"]),
+            HealthCheckType=chance.choice(["EC2", "ELB", "EBS,ELB"]),
             HealthCheckGracePeriod=chance.choice([0, 60, 300]),
             NewInstancesProtectedFromScaleIn=chance.random() < 0.2,
             TerminationPolicies=[chance.choice(["Default", "OldestInstance", "NewestInstance"])],

@@ -46,13 +46,17 @@ _SCALINGS = {
     "ALBRequestCountPerTarget": "ALBRequestCount",
 }
 PARTS = ("load", "scaling", "capacity")
+NEITHER = (
+    "The metric specification is invalid. A policy must have either one scaling metric and one load metric or one "
+    "metric pair."
+)
 
 
 def checked(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with its defaults. Raises: ApiError ValidationError."""
     specifications = configuration.get("metric_specifications") or []
     if len(specifications) != 1:
-        raise faults.validation("Exactly one metric specification is required.")
+        raise faults.validation("You must specify one metric specification.")
     _check_metrics(specifications[0])
     mode = configuration.get("mode") or "ForecastOnly"
     if mode not in ("ForecastOnly", "ForecastAndScale"):
@@ -66,7 +70,9 @@ def checked(configuration: Mapping[str, Any]) -> dict[str, Any]:
         raise faults.validation(f"Invalid max capacity breach behavior: {behavior}.")
     extra = configuration.get("max_capacity_buffer")
     if extra is not None and behavior != "IncreaseMaxCapacity":
-        raise faults.validation("MaxCapacityBuffer is only supported with IncreaseMaxCapacity.")
+        raise faults.validation("You must not specify max capacity buffer when using HonorMaxCapacity.")
+    if extra is None and behavior == "IncreaseMaxCapacity":
+        raise faults.validation("You must specify max capacity buffer when using IncreaseMaxCapacity.")
     if extra is not None and not 0 <= extra <= 100:
         raise faults.validation("MaxCapacityBuffer must be between 0 and 100 percent.")
     resolved: dict[str, Any] = {
@@ -88,9 +94,11 @@ def _check_metrics(specification: Mapping[str, Any]) -> None:
     given = {p: [s for s in (predefined.get(p), customized[p]) if s] for p in PARTS}
     if pair:
         if any(given.values()):
-            raise faults.validation("Specify either a metric pair or both a load metric and a scaling metric.")
+            raise faults.validation(NEITHER)
     elif len(given["load"]) != 1 or len(given["scaling"]) != 1:
-        raise faults.validation("Specify either a metric pair or both a load metric and a scaling metric.")
+        raise faults.validation(NEITHER)
+    if given["capacity"] and not customized["load"]:
+        raise faults.validation("Capacity metric can only be used when you use customized load metric.")
     for name, kinds in (("metric pair", PAIRS), ("load metric", _LOADS), ("scaling metric", _SCALINGS)):
         chosen = {"metric pair": pair, "load metric": predefined["load"], "scaling metric": predefined["scaling"]}[name]
         if not chosen:
@@ -100,7 +108,10 @@ def _check_metrics(specification: Mapping[str, Any]) -> None:
             raise faults.validation(f"Invalid predefined metric type: {kind}.")
         # Other metrics may have a label, which says nothing: Terraform's module for groups writes one.
         if kind.startswith("ALB") and "/targetgroup/" not in (chosen.get("resource_label") or ""):
-            raise faults.validation("A resource label is required for load balancer metrics.")
+            raise faults.validation(
+                "A resource label is required. A resource label identifies the Application Load Balancer target group "
+                "for the Application Load Balancer metric that's specified."
+            )
     for part, chosen in customized.items():
         if chosen:
             check_queries(part, chosen.get("metric_data_queries") or [])
@@ -110,10 +121,19 @@ def check_queries(part: str, queries: Sequence[Mapping[str, Any]]) -> None:
     """What a customized metric's queries must be, each for itself and together. Raises: ApiError ValidationError."""
     if not 1 <= len(queries) <= MOST_QUERIES:
         raise faults.validation(f"A customized {part} metric needs between 1 and {MOST_QUERIES} metric data queries.")
+    ids = [q["id"] for q in queries]
+    if len(set(ids)) < len(ids):
+        raise faults.validation(
+            f"The MetricDataQuery object for the customized {part} metric has a problem or incorrect syntax. Verify "
+            "that the object is valid by using the CloudWatch GetMetricData API to investigate the issue and try again."
+        )
     require_queries(with_periods(queries))
     returned = [q for q in queries if q.get("return_data") is not False]
     if len(returned) != 1:
-        raise faults.validation(f"Exactly one metric data query of the {part} metric must return data.")
+        raise faults.validation(
+            f"One or more MetricDataQuery objects in the customized {part} metric specification isn't valid. Any "
+            "expressions used must create exactly one time series."
+        )
     expressions = {q["id"]: q["expression"] for q in queries if q.get("expression") is not None}
     trees = {id_: parse(text) for id_, text in expressions.items() if not is_insights(text)}
     for id_, tree in trees.items():

@@ -14,6 +14,7 @@ from elba.ec2 import commands as ec2
 from elba.ec2.commands import placement_groups
 from elba.ec2.resources import Subnet, Vpc
 from elba.sns.resources import Topic
+from elba.sqs.resources import Queue
 from elba.wire import HttpRequest
 
 from .harness import ACCOUNT, REGION, Harness
@@ -206,6 +207,7 @@ def test_hooks_of_a_group_that_does_not_exist(elba: Harness) -> None:
 PLAIN: dict[str, Any] = {"AutoScalingGroupName": "n", "MinSize": 0, "MaxSize": 1, "AvailabilityZones": [A], **TEMPLATE}
 BOUND = "1 validation error detected: Value '{}' at '{}' failed to satisfy constraint: Member must "
 HOOK = {"LifecycleHookName": "h", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING"}
+NO_ZONE = "You must use a valid fully-formed launch template. Invalid availability zone: [us-east-1z]"
 QUEUE = "arn:aws:sqs:us-east-1:111122223333:q"
 ROLE = "arn:aws:iam::111122223333:role/r"
 
@@ -219,28 +221,44 @@ ROLE = "arn:aws:iam::111122223333:role/r"
         ({"AutoScalingGroupName": "n" * 256}, BOUND.format("n" * 256, "autoScalingGroupName")),
         ({"MinSize": -1}, BOUND.format(-1, "minSize")),
         ({"DefaultCooldown": -1}, BOUND.format(-1, "defaultCooldown")),
-        ({"HealthCheckGracePeriod": -1}, BOUND.format(-1, "healthCheckGracePeriod")),
+        ({"HealthCheckGracePeriod": -1}, "Grace period must be a positive integer."),
+        ({"HealthCheckGracePeriod": -1, "AvailabilityZones": ["us-east-1z"]}, NO_ZONE),
+        ({"DesiredCapacity": 3, "AvailabilityZones": ["us-east-1z"]}, NO_ZONE),
+        ({"DefaultCooldown": -1, "AvailabilityZones": ["us-east-1z"]}, BOUND.format(-1, "defaultCooldown")),
         ({"DefaultInstanceWarmup": 3601}, BOUND.format(3601, "defaultInstanceWarmup")),
         ({"DefaultInstanceWarmup": -2}, BOUND.format(-2, "defaultInstanceWarmup")),
-        ({"MaxInstanceLifetime": 86399}, "Max instance lifetime must be 0 or between 86400 and 31536000 seconds"),
-        ({"MaxInstanceLifetime": 31536001}, "Max instance lifetime must be 0 or between 86400 and 31536000 seconds"),
+        ({"MaxInstanceLifetime": 86399}, "maxInstanceLifetime must be between 86400 and 31536000 seconds (inclusive)."),
+        ({"MaxInstanceLifetime": 31536001},
+         "maxInstanceLifetime must be between 86400 and 31536000 seconds (inclusive)."),
+        ({"HealthCheckType": "EC2,ELB"},
+         "Specifying EC2 in addition to other health check types is not supported. Remove EC2 from HealthCheckType and "
+         "try again."),
+        ({"CapacityReservationSpecification": {
+            "CapacityReservationPreference": "none",
+            "CapacityReservationTarget": {"CapacityReservationIds": ["cr-0123456789abcdef0"]}}},
+         "You can't specify CapacityReservationPreference as default or none and provide a CapacityReservationTarget "
+         "in the same request."),
         ({"HealthCheckType": "EC2,ALB"}, "Invalid health check type: ALB."),
         ({"DeletionProtection": "no"}, BOUND.format("no", "deletionProtection")),
         ({"InstanceMaintenancePolicy": {"MinHealthyPercentage": 90}},
          "MinHealthyPercentage and MaxHealthyPercentage must both be specified."),
         ({"InstanceMaintenancePolicy": {"MinHealthyPercentage": 40, "MaxHealthyPercentage": 150}},
-         "The difference between MaxHealthyPercentage and MinHealthyPercentage cannot be greater than 100."),
+         "The difference between MaxHealthyPercentage and MinHealthyPercentage must be less than or equal to 100."),
         ({"InstanceMaintenancePolicy": {"MinHealthyPercentage": 90, "MaxHealthyPercentage": 99}},
          "MinHealthyPercentage must be between 0 and 100, MaxHealthyPercentage between 100 and 200."),
         ({"AvailabilityZoneDistribution": {"CapacityDistributionStrategy": "no"}},
          BOUND.format("no", "availabilityZoneDistribution.capacityDistributionStrategy")),
-        ({"TerminationPolicies": ["No"]}, "Invalid termination policy: No"),
+        ({"TerminationPolicies": ["No"]},
+         "[No] is not a valid termination policy. Valid termination policies are: [AllocationStrategy, "
+         "ClosestToNextInstanceHour, Default, Lambda, NewestInstance, OldestInstance, OldestLaunchConfiguration, "
+         "OldestLaunchTemplate]."),
         ({"TerminationPolicies": ["Default", "OldestInstance"]}, "The Default termination policy must be the last"),
-        ({"AvailabilityZones": ["us-east-1z"]}, "Invalid availability zones: [us-east-1z]"),
-        ({"AvailabilityZoneIds": ["use1-az1"]}, "Specify either AvailabilityZones or AvailabilityZoneIds, not both."),
+        ({"AvailabilityZones": ["us-east-1z"]}, NO_ZONE),
+        ({"AvailabilityZoneIds": ["use1-az1"]},
+         "AvailabilityZones and AvailabilityZoneIds can't be used together. Specify only one of these parameters."),
         ({"VPCZoneIdentifier": "subnet-0123456789abcdef0"}, "The subnet ID 'subnet-0123456789abcdef0' does not exist"),
         ({"LaunchConfigurationName": "c"}, "Valid requests must contain either LaunchTemplate, "),
-        ({"Tags": [{"Key": "aws:x", "Value": "v"}]}, "The tag key 'aws:x' is reserved"),
+        ({"Tags": [{"Key": "aws:x", "Value": "v"}]}, "aws: prefixed tag key names are not allowed for external use."),
         ({"Tags": [{"Key": "k" * 129, "Value": "v"}]}, BOUND.format("k" * 129, "tags.1.member.key")),
         ({"Tags": [{"Key": "k", "Value": "v" * 257}]}, BOUND.format("v" * 257, "tags.1.member.value")),
         ({"LaunchTemplate": {"LaunchTemplateName": "web", "Version": "9"}},
@@ -252,6 +270,9 @@ ROLE = "arn:aws:iam::111122223333:role/r"
         ({"LifecycleHookSpecificationList": [
             {**HOOK, "NotificationTargetARN": QUEUE, "RoleARN": ROLE}, {**HOOK, "LifecycleHookName": "i"}]},
          "All lifecycle hooks that are specified with a group must have the same notification target and role."),
+        ({"LifecycleHookSpecificationList": [{**HOOK, "LifecycleHookName": f"h{n}"} for n in range(6)]},
+         "You cannot specify more than 5 hooks"),
+        ({"LifecycleHookSpecificationList": [HOOK, HOOK]}, "Multiple lifecycle hooks found for name 'h'"),
     ],
 )  # fmt: skip
 def test_groups_that_are_refused(elba: Harness, changed: dict[str, Any], message: str) -> None:
@@ -358,13 +379,21 @@ def test_desired_capacity_out_of_range(elba: Harness, desired: int, message: str
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"HeartbeatTimeout": 29}, "Heartbeat timeout must be between 30 and 7200 seconds."),
-        ({"HeartbeatTimeout": 7201}, "Heartbeat timeout must be between 30 and 7200 seconds."),
-        ({"DefaultResult": "NO"}, "Invalid default result: NO."),
-        ({"LifecycleTransition": "autoscaling:NO"}, "Invalid lifecycle transition: autoscaling:NO"),
+        ({"HeartbeatTimeout": 29}, "HeartbeatTimeout must be between 30 and 7200 seconds"),
+        ({"HeartbeatTimeout": 7201}, "HeartbeatTimeout must be between 30 and 7200 seconds"),
+        ({"DefaultResult": "NO"}, "'DefaultResult' must be one of: CONTINUE, ABANDON"),
+        ({"LifecycleTransition": "autoscaling:NO"},
+         "'LifecycleTransition' must be one of: autoscaling:EC2_INSTANCE_LAUNCHING, "
+         "autoscaling:EC2_INSTANCE_TERMINATING"),
         ({"LifecycleTransition": None}, "LifecycleTransition is required to create a lifecycle hook."),
         ({"LifecycleHookName": "a b"}, BOUND.format("a b", "lifecycleHookName")),
-        ({"NotificationTargetARN": QUEUE}, "RoleARN is required when NotificationTargetARN is specified."),
+        ({"NotificationTargetARN": QUEUE},
+         "'RoleARN' parameter required when 'NotificationTargetARN' parameter is specified"),
+        ({"RoleARN": ROLE}, "'NotificationTargetARN' parameter required when 'RoleARN' parameter is specified"),
+        ({"NotificationTargetARN": "queue", "RoleARN": ROLE}, "'NotificationTargetARN' must be a valid ARN."),
+        ({"NotificationTargetARN": "arn:aws:lambda:us-east-1:111122223333:function:f", "RoleARN": ROLE},
+         "'RoleARN' parameter should not be specified when 'NotificationTargetARN' is a Lambda function. Remove "
+         "'RoleARN' from your request and try again."),
         ({"NotificationTargetARN": QUEUE, "RoleARN": ROLE},
          f"Unable to publish test message to notification target {QUEUE} using IAM role {ROLE}. Please check your "
          "target and role configuration and try to put lifecycle hook again."),
@@ -377,6 +406,40 @@ def test_hooks_that_are_refused(elba: Harness, changed: dict[str, Any], message:
     code, told = elba.refused("put_lifecycle_hook", AutoScalingGroupName="g", **hook)
     assert code == "ValidationError" and told.startswith(message)
     assert elba.asg.describe_lifecycle_hooks(AutoScalingGroupName="g")["LifecycleHooks"] == []
+
+
+def test_targets_that_cannot_be_told(elba: Harness) -> None:
+    elba.create(minimum=0)
+    fifo = Queue(account=ACCOUNT, region=REGION, id="q.fifo")
+    topic = Topic(account=ACCOUNT, region="us-west-2", id=f"arn:aws:sns:us-west-2:{ACCOUNT}:t")
+    elba.write(lambda tx: (tx.put(fifo), tx.put(topic)))
+    for target in (fifo.arn, topic.id):
+        hook = {**HOOK, "NotificationTargetARN": target, "RoleARN": ROLE}
+        code, message = elba.refused("put_lifecycle_hook", AutoScalingGroupName="g", **hook)
+        assert code == "ValidationError"
+        assert message.startswith(f"Unable to publish test message to notification target {target} using IAM role ")
+    told = {"TopicARN": topic.id, "NotificationTypes": ["autoscaling:EC2_INSTANCE_LAUNCH"]}
+    answer = elba.refused("put_notification_configuration", AutoScalingGroupName="g", **told)
+    assert answer == ("ValidationError", "Invalid parameter: TopicArn")
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "message"),
+    [
+        ("put_notification_configuration",
+         {"TopicARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:t", "NotificationTypes": ["autoscaling:NO"]},
+         '"autoscaling:NO" is not a valid Notification Type.'),
+        ("enable_metrics_collection", {"Granularity": "5Minute"}, "Valid metrics granularity type is: [1Minute]."),
+        ("enable_metrics_collection", {"Granularity": "1Minute", "Metrics": ["No"]},
+         "Valid metrics collection types are: [GroupMinSize, GroupMaxSize, GroupDesiredCapacity, "
+         "GroupInServiceInstances, GroupInServiceCapacity, GroupPendingInstances, GroupPendingCapacity, "
+         "GroupTerminatingInstances, GroupTerminatingCapacity, "),
+    ],
+)  # fmt: skip
+def test_what_else_is_refused(elba: Harness, operation: str, request_: dict[str, Any], message: str) -> None:
+    elba.create(minimum=0)
+    code, told = elba.refused(operation, AutoScalingGroupName="g", **request_)
+    assert code == "ValidationError" and told.startswith(message)
 
 
 def test_a_hook_is_changed_by_putting_it_again(elba: Harness) -> None:

@@ -68,7 +68,7 @@ def test_a_group_of_defaults_shows_no_more_than_these(elba: Harness) -> None:
 ATTRIBUTES: dict[str, tuple[Any, Any]] = {
     "DefaultCooldown": (10, 0),
     "DefaultInstanceWarmup": (0, 3600),
-    "HealthCheckType": ("ELB", "EC2,EBS"),
+    "HealthCheckType": ("ELB", "ELB,EBS"),
     "HealthCheckGracePeriod": (300, 0),
     "TerminationPolicies": (["OldestInstance", "Default"], ["NewestInstance"]),
     "NewInstancesProtectedFromScaleIn": (True, False),

@@ -204,7 +204,7 @@ def test_run_and_start_answer_for_a_shortage() -> None:
         assert free["Placement"]["AvailabilityZone"] != "us-east-1a"
 
 
-@pytest.mark.parametrize("checks", ["EC2", "ELB", "EC2,EBS", "EBS"])
+@pytest.mark.parametrize("checks", ["EC2", "ELB", "ELB,EBS", "EBS"])
 def test_an_instance_whose_volume_stalls_is_replaced_after_its_grace_period(elba: Harness, checks: str) -> None:
     elba.create(minimum=2, HealthCheckType=checks, HealthCheckGracePeriod=300)
     elba.advance(60)

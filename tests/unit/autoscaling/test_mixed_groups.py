@@ -162,25 +162,53 @@ def test_no_function_is_asked_about_spot_instances_at_risk(elba: Harness) -> Non
 
 KIND = {"InstanceType": "t3.micro"}
 NEEDS = {"InstanceRequirements": {"VCpuCount": {"Min": 2, "Max": 4}, "MemoryMiB": {"Min": 7000, "Max": 17000}}}
+
+
+def needs(**more: Any) -> dict[str, Any]:
+    return {"InstanceRequirements": {**NEEDS["InstanceRequirements"], **more}}
+
+
 DISTRIBUTION = "1 validation error detected: Value '{}' at 'mixedInstancesPolicy.instancesDistribution.{}' failed to satisfy constraint: Member must "  # noqa: E501
 
 
 @pytest.mark.parametrize(
     ("overrides", "distribution", "message"),
     [
-        ([KIND] * 41, {}, "The number of overrides must not exceed 40."),
-        ([NEEDS] * 5, {}, "At most 4 overrides may specify InstanceRequirements."),
-        ([{**KIND, **NEEDS}], {}, "An override may specify either InstanceType or InstanceRequirements, not both."),
+        ([KIND] * 41, {}, "The number of LaunchTemplateOverrides must be fewer than 40."),
+        ([NEEDS] * 5, {}, "You can only have 4 launch template overrides using instance requirements at most."),
+        ([{**KIND, **NEEDS}], {},
+         "The parameter InstanceType cannot be used in a launch template override using instance requirements."),
+        ([KIND, KIND], {},
+         "Cannot add same instance type override more than once. Remove these duplicates from the request and try "
+         "again: [t3.micro]"),
+        ([needs(AllowedInstanceTypes=["m5.*"], ExcludedInstanceTypes=["t3.*"])], {},
+         "You can specify either AllowedInstanceTypes or ExcludedInstanceTypes, but not both. Remove either "
+         "AllowedInstanceTypes or ExcludedInstanceTypes, and try again."),
+        ([needs(SpotMaxPricePercentageOverLowestPrice=50, MaxSpotPriceAsPercentageOfOptimalOnDemandPrice=50)], {},
+         "You can specify either SpotMaxPricePercentageOverLowestPrice or "
+         "MaxSpotPriceAsPercentageOfOptimalOnDemandPrice to select instance types for Spot Instances based on price. "
+         "Specify only one of these parameters, and try again."),
+        ([needs(VCpuCount={"Min": 8, "Max": 2})], {},
+         "Invalid instance requirements. The Min value (8) in VCpuCount must be less or equal to the Max value (2)."),
+        ([NEEDS], {"SpotAllocationStrategy": "capacity-optimized-prioritized"},
+         "The specified SpotAllocationStrategy is not valid. The capacity-optimized-prioritized allocation strategy is "
+         "not compatible with instance requirements. Valid options are [lowest-price, capacity-optimized, "
+         "price-capacity-optimized]."),
         ([{**KIND, "WeightedCapacity": "1"}, {"InstanceType": "t3.small"}], {},
-         "All overrides must specify a weighted capacity or none of them may."),
+         "Not all instance types have a defined WeightedCapacity. Specify missing weights, or remove all weights, and "
+         "try again."),
         ([{**KIND, "WeightedCapacity": "1000"}], {}, "1 validation error detected: Value '1000'"),
         ([{**KIND, "WeightedCapacity": "0"}], {}, "1 validation error detected: Value '0'"),
         ([KIND], {"OnDemandAllocationStrategy": "no"}, DISTRIBUTION.format("no", "onDemandAllocationStrategy")),
-        ([NEEDS], {"OnDemandAllocationStrategy": "prioritized"}, "The prioritized On-Demand allocation strategy"),
+        ([NEEDS], {"OnDemandAllocationStrategy": "prioritized"},
+         "The specified OnDemandAllocationStrategy is not valid. The prioritized allocation strategy is not compatible "
+         "with instance requirements. Valid options are [lowest-price]."),
         ([KIND], {"SpotAllocationStrategy": "no"}, DISTRIBUTION.format("no", "spotAllocationStrategy")),
         ([KIND], {"OnDemandBaseCapacity": -1}, DISTRIBUTION.format(-1, "onDemandBaseCapacity")),
         ([KIND], {"OnDemandPercentageAboveBaseCapacity": 101},
-         DISTRIBUTION.format(101, "onDemandPercentageAboveBaseCapacity")),
+         "1 validation error detected: Value '101' at "
+         "'mixedInstancesPolicy.launchStrategy.onDemandCapacityOverBasePercentage' failed to satisfy constraint: "
+         "Member must have value less than or equal to 100"),
         ([KIND], {"SpotInstancePools": 21}, DISTRIBUTION.format(21, "spotInstancePools")),
         ([KIND], {"SpotInstancePools": 2, "SpotAllocationStrategy": "capacity-optimized"},
          "SpotInstancePools option is only available with the lowest-price allocation strategy."),
@@ -201,7 +229,10 @@ def test_a_policy_names_at_most_twenty_templates(elba: Harness) -> None:
     names = [f"own-{n}" for n in range(21)]
     for name in names:
         elba.template(name)
-    overrides = [{**KIND, "LaunchTemplateSpecification": {"LaunchTemplateName": n}} for n in names]
+    overrides = [
+        {"InstanceType": type_, "LaunchTemplateSpecification": {"LaunchTemplateName": name}}
+        for type_, name in zip(TYPES, names, strict=False)
+    ]
     with pytest.raises(ClientError, match="at most 20 launch templates"):
         elba.create(MixedInstancesPolicy=mixed_policy(elba, *overrides[:20]))
     elba.create(minimum=0, MixedInstancesPolicy=mixed_policy(elba, *overrides[:19]))

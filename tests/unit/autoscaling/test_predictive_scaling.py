@@ -149,7 +149,24 @@ def test_describe_and_forecast_of_what_is_not_there(elba: Harness) -> None:
         PolicyName="bad",
         PolicyType="PredictiveScaling",
         PredictiveScalingConfiguration={"MetricSpecifications": [{"TargetValue": 50.0}]},
-    )[1].startswith("Specify either a metric pair")
+    )[1].startswith("The metric specification is invalid. A policy must have either one scaling metric and one load ")
+    increase = {"MetricSpecifications": [{"TargetValue": 50.0, **CPU_PAIR}]}
+    for told, message in (
+        ({}, "You must specify PredictiveScalingConfiguration."),
+        ({"PredictiveScalingConfiguration": {"MetricSpecifications": []}},
+         "You must specify one metric specification."),
+        ({"PredictiveScalingConfiguration": {**increase, "MaxCapacityBuffer": 5}},
+         "You must not specify max capacity buffer when using HonorMaxCapacity."),
+        ({"PredictiveScalingConfiguration": {**increase, "MaxCapacityBreachBehavior": "IncreaseMaxCapacity"}},
+         "You must specify max capacity buffer when using IncreaseMaxCapacity."),
+        ({"PredictiveScalingConfiguration": increase,
+          "TargetTrackingConfiguration": {
+              "TargetValue": 50.0, "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}
+          }},
+         "You can't specify TargetTrackingConfiguration for policy type: PredictiveScaling"),
+    ):  # fmt: skip
+        bad = {"AutoScalingGroupName": "g", "PolicyName": "bad", "PolicyType": "PredictiveScaling", **told}
+        assert elba.refused("put_scaling_policy", **bad) == ("ValidationError", message)
 
 
 def test_a_label_is_needed_for_requests_and_says_nothing_elsewhere(elba: Harness) -> None:
@@ -166,7 +183,11 @@ def test_a_label_is_needed_for_requests_and_says_nothing_elsewhere(elba: Harness
         }
 
     elba.asg.put_scaling_policy(**policy("ASGCPUUtilization", ResourceLabel="testLabel"))
-    assert elba.refused("put_scaling_policy", **policy("ALBRequestCount"))[0] == "ValidationError"
+    assert elba.refused("put_scaling_policy", **policy("ALBRequestCount")) == (
+        "ValidationError",
+        "A resource label is required. A resource label identifies the Application Load Balancer target group for the "
+        "Application Load Balancer metric that's specified.",
+    )
 
 
 def customized(part: str, *queries: dict[str, Any]) -> dict[str, Any]:
@@ -190,13 +211,23 @@ CPU_PAIR = {"PredefinedMetricPairSpecification": {"PredefinedMetricType": "ASGCP
         ({**CPU_LOAD, **CPU_SCALING}, ""),
         ({**CPU_LOAD, **customized("Scaling", stat("m", "PerServer", "Average"))}, ""),
         ({**customized("Load", stat("m", "Orders")), **CPU_SCALING}, ""),
-        ({**CPU_LOAD}, "Specify either a metric pair"),
-        ({**CPU_PAIR, **customized("Load", stat("m", "Orders"))}, "Specify either a metric pair"),
-        ({**CPU_LOAD, **customized("Load", stat("m", "Orders")), **CPU_SCALING}, "Specify either a metric pair"),
+        ({**CPU_LOAD}, "or one metric pair."),
+        (
+            {**CPU_PAIR, **customized("Load", stat("m", "Orders"))},
+            "or one metric pair.",
+        ),
+        (
+            {**CPU_LOAD, **customized("Load", stat("m", "Orders")), **CPU_SCALING},
+            "or one metric pair.",
+        ),
+        (
+            {**CPU_LOAD, **CPU_SCALING, **customized("Capacity", stat("m", "Servers"))},
+            "Capacity metric can only",
+        ),
         ({**customized("Load", stat("M", "Orders")), **CPU_SCALING}, "MetricDataQueries.member.1.Id"),
-        ({**customized("Load", stat("m", "Orders"), stat("m", "Orders")), **CPU_SCALING}, "not unique"),
-        ({**customized("Load", stat("a", "Orders"), stat("b", "Orders")), **CPU_SCALING}, "must return data"),
-        ({**customized("Load", stat("m", "Orders", ReturnData=False)), **CPU_SCALING}, "must return data"),
+        ({**customized("Load", stat("m", "Orders"), stat("m", "Orders")), **CPU_SCALING}, "has a problem or incorrect"),
+        ({**customized("Load", stat("a", "Orders"), stat("b", "Orders")), **CPU_SCALING}, "exactly one time series."),
+        ({**customized("Load", stat("m", "Orders", ReturnData=False)), **CPU_SCALING}, "exactly one time series."),
         ({**customized("Load", {"Id": "e", "Expression": "SUM("}), **CPU_SCALING}, "e"),
         ({**customized("Load", {"Id": "e", "Expression": "m1 * 2"}), **CPU_SCALING}, "unknown id m1"),
         ({**customized("Load", {"Id": "e", "Expression": "SEARCH('Orders', 'Sum', 300)"}), **CPU_SCALING}, "one time"),

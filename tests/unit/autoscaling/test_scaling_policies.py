@@ -151,20 +151,20 @@ def test_execute_step_policy(elba: Harness) -> None:
         (
             [{"MetricIntervalLowerBound": 0.0, "MetricIntervalUpperBound": 5.0, "ScalingAdjustment": 1}],
             "There must be a StepAdjustment with an unspecified upper bound (i.e., upper bound is null) when one "
-            "StepAdjustment has a positive upper bound",
+            "StepAdjustment has a positive upper bound.",
         ),
         (
             [{"MetricIntervalLowerBound": -5.0, "MetricIntervalUpperBound": 0.0, "ScalingAdjustment": 1}],
             "There must be a StepAdjustment with an unspecified lower bound (i.e., lower bound is null) when one "
-            "StepAdjustment has a negative lower bound",
+            "StepAdjustment has a negative lower bound.",
         ),
-        ([{"ScalingAdjustment": 1}], "Both lower and upper bounds of a step adjustment cannot be left unspecified"),
+        ([{"ScalingAdjustment": 1}], "Both lower and upper bounds of a StepAdjustment cannot be left unspecified."),
         (
             [
                 {"MetricIntervalLowerBound": 0.0, "MetricIntervalUpperBound": 5.0, "ScalingAdjustment": 1},
                 {"MetricIntervalLowerBound": 6.0, "ScalingAdjustment": 2},
             ],
-            "There can't be a gap between StepAdjustment intervals",
+            "StepAdjustment intervals cannot have gaps between them.",
         ),
     ],
     ids=["no upper", "no lower", "neither", "gap"],
@@ -179,6 +179,101 @@ def test_bad_steps(elba: Harness, steps: list[dict[str, Any]], message: str) -> 
         AdjustmentType="ChangeInCapacity",
         StepAdjustments=steps,
     ) == ("ValidationError", message)
+
+
+UP = {"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}
+SIMPLE = {"PolicyType": "SimpleScaling", "AdjustmentType": "ChangeInCapacity", "ScalingAdjustment": 1}
+STEP = {"PolicyType": "StepScaling", "AdjustmentType": "ChangeInCapacity", "StepAdjustments": [UP]}
+CPU = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}}
+TRACKING = {"TargetTrackingConfiguration": {"TargetValue": 50.0, **CPU}}
+ALARMS = "Unable to create alarms in CloudWatch: "
+WRITTEN = "StepAdjustment{{MetricIntervalLowerBound=0.0,MetricIntervalUpperBound={},ScalingAdjustment={},ProportionalFactor=null}}"  # noqa: E501
+
+
+def tracking(**configuration: Any) -> dict[str, Any]:
+    given = {"TargetValue": 50.0, **configuration}
+    return {"PolicyType": "TargetTrackingScaling", "TargetTrackingConfiguration": given}
+
+
+def customized(*queries: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    given = {**fields, "Metrics": list(queries)} if queries else fields
+    return tracking(CustomizedMetricSpecification=given)
+
+
+def query(id_: str, period: int = 60, **fields: Any) -> dict[str, Any]:
+    stat = {"Metric": {"Namespace": "Shop", "MetricName": id_}, "Stat": "Average", "Period": period}
+    return {"Id": id_, "MetricStat": stat, **fields}
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"PolicyType": "SimpleScaling", "ScalingAdjustment": 1},
+         "You must specify an AdjustmentType for policy type: SimpleScaling"),
+        ({"PolicyType": "StepScaling", "StepAdjustments": [UP]},
+         "You must specify an AdjustmentType for policy type: StepScaling"),
+        ({"PolicyType": "SimpleScaling", "AdjustmentType": "ChangeInCapacity"},
+         "Scaling increment must be specified for a SimpleScaling policy"),
+        ({**SIMPLE, "AdjustmentType": "ExactCapacity", "ScalingAdjustment": -1},
+         "The lower range for adjustment is 0 with the specified adjustment type."),
+        ({**SIMPLE, "MinAdjustmentMagnitude": 1},
+         "MinAdjustmentMagnitude is not supported by the specified adjustment type."),
+        ({**SIMPLE, "AdjustmentType": "PercentChangeInCapacity", "MinAdjustmentMagnitude": 0},
+         "If specified, MinAdjustmentMagnitude must be greater than zero."),
+        ({**SIMPLE, **TRACKING}, "TargetTrackingConfiguration is not supported for a SimpleScaling policy"),
+        ({**STEP, **TRACKING}, "TargetTrackingConfiguration is not supported for a StepScaling policy"),
+        ({**STEP, "StepAdjustments": []},
+         "You should specify at least one StepAdjustment with a StepScaling policy."),
+        ({**STEP, "StepAdjustments": [UP] * 21}, "Your policies can have at most 20 StepAdjustments."),
+        ({**STEP, "AdjustmentType": "ExactCapacity", "StepAdjustments": [{**UP, "ScalingAdjustment": -1}]},
+         "The lowest value for ScalingAdjustment parameter is 0 with the specified adjustment type. Erroneous "
+         "StepAdjustment is " + WRITTEN.format("null", "-1.0")),
+        ({**STEP, "StepAdjustments": [{**UP, "MetricIntervalUpperBound": 0.0}]},
+         "LowerBound must be less than the UpperBound for StepAdjustment : " + WRITTEN.format("0.0", "1.0")),
+        ({**STEP, "StepAdjustments": [UP, UP]},
+         "At most one StepAdjustment may have an unspecified upper bound (i.e., upper bound is null)."),
+        ({**STEP, "StepAdjustments": [{"MetricIntervalUpperBound": n, "ScalingAdjustment": -1} for n in (0.0, -5.0)]},
+         "At most one StepAdjustment may have an unspecified lower bound (i.e., lower bound is null)."),
+        ({**STEP,
+          "StepAdjustments": [{**UP, "MetricIntervalUpperBound": 9.0}, {**UP, "MetricIntervalLowerBound": 5.0}]},
+         "StepAdjustment intervals cannot overlap."),
+        ({"PolicyType": "TargetTrackingScaling"}, "You should provide a TargetTrackingConfiguration"),
+        ({**tracking(**CPU), "StepAdjustments": [UP]},
+         "StepAdjustments are not supported for a TargetTracking policy"),
+        (tracking(**{**CPU, "TargetValue": -5.0}), "Target value must be between 8.51592E-12 and 1.174271E17"),
+        (tracking(), "You should provide either a CustomizedMetricSpecification or a PredefinedMetricSpecification"),
+        (tracking(PredefinedMetricSpecification={"PredefinedMetricType": "ALBRequestCountPerTarget"}),
+         "Resource label should be specified for predefined metric type ALBRequestCountPerTarget"),
+        (tracking(PredefinedMetricSpecification={
+            "PredefinedMetricType": "ALBRequestCountPerTarget",
+            "ResourceLabel": "app/a/0123456789abcdef/targetgroup/t/0123456789abcdef"}),
+         "Target group not attached to the Auto Scaling group"),
+        (tracking(PredefinedMetricSpecification={
+            "PredefinedMetricType": "ASGAverageCPUUtilization", "ResourceLabel": "x"}),
+         "Resource label should not be specified for predefined metric type ASGAverageCPUUtilization"),
+        (customized(MetricName="m", Namespace="Shop"),
+         "1 validation error detected: Value null at "
+         "'targetTrackingConfiguration.customizedMetricSpecification.statistic' failed to satisfy constraint: Member "
+         "must not be null"),
+        (customized(MetricName="m", Namespace="Shop", Statistic="Average", Period=300),
+         "A metric period greater than 60 isn't supported. Specify a 'period' value less than or equal to 60 and try "
+         "again."),
+        (customized(query("a"), Namespace="Shop"),
+         "A customized metric specification with 'Metrics' specified cannot have any of ['Dimensions', 'MetricName', "
+         "'Namespace', 'Statistic', 'Unit', 'Period'] specified as well."),
+        (customized(query("a"), query("b")), f"{ALARMS}Exactly one element of the metrics list should return data."),
+        (customized(query("a", Expression="1")),
+         f"{ALARMS}The parameters MetricDataQuery Expression and MetricStat are mutually exclusive and you have "
+         "specified both."),
+        (customized(query("a"), query("b", 10, ReturnData=False)),
+         f"{ALARMS}All metrics in the alarm should have the same period"),
+    ],
+)  # fmt: skip
+def test_policies_that_are_refused(elba: Harness, request_: dict[str, Any], message: str) -> None:
+    elba.create(minimum=0)
+    told = elba.refused("put_scaling_policy", AutoScalingGroupName="g", PolicyName="p", **request_)
+    assert told == ("ValidationError", message)
+    assert elba.asg.describe_policies()["ScalingPolicies"] == []
 
 
 def test_the_alarms_of_target_tracking(elba: Harness) -> None:

@@ -170,11 +170,14 @@ def test_a_desired_capacity_out_of_range_fails_visibly(elba: Harness) -> None:
     assert activity.status_message == "Desired capacity:9 must be between the specified min size:0 and max size:4"
 
 
+ZONE = "Time zone specified does not conform to standardized time zones found in IANA Time Zone Database"
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"StartTime": -60, "MinSize": 1}, "Given start time is in the past"),
-        ({"Recurrence": "nonsense", "MinSize": 1}, "Given recurrence string is invalid"),
+        ({"Recurrence": "nonsense", "MinSize": 1}, "Given recurrence string: nonsense is invalid"),
         (
             {"StartTime": 60, "MinSize": 2, "DesiredCapacity": 1},
             "Desired capacity must be greater than or equal to min size",
@@ -183,16 +186,27 @@ def test_a_desired_capacity_out_of_range_fails_visibly(elba: Harness) -> None:
             {"StartTime": 60, "TimeZone": "Asia/Tokyo", "MinSize": 1},
             "Time zone is only supported for recurring schedules",
         ),
-        ({"Recurrence": "0 * * * *", "TimeZone": "Mars/Base", "MinSize": 1}, "Given time zone is invalid"),
+        ({"Recurrence": "0 * * * *", "TimeZone": "Mars/Base", "MinSize": 1}, ZONE),
         ({"StartTime": 60}, "At least one of MinSize, MaxSize or DesiredCapacity is required."),
-        ({"MinSize": 1}, "Either StartTime or Recurrence is required."),
-        ({"StartTime": 3600, "MinSize": 1}, "Another scheduled action of the group has the same start time."),
+        ({"MinSize": 1}, "Scheduled start time must be specified for non-recurrent future group action"),
+        ({"StartTime": 3600, "MinSize": 1}, "Scheduled action with this scheduled start time already exists"),
+        ({"Recurrence": "99 6 * * 2", "MinSize": 1}, "Given recurrence string: 99 6 * * 2 is invalid"),
+        ({"Recurrence": "30 6 ? * 2", "MinSize": 1}, "Given recurrence string: 30 6 ? * 2 is invalid"),
+        ({"Recurrence": "cron(30 6 * * 2)", "MinSize": 1}, "Given recurrence string: cron(30 6 * * 2) is invalid"),
+        ({"StartTime": 60, "MinSize": -1}, "Min size must be non-negative"),
+        ({"StartTime": 60, "DesiredCapacity": -1}, "Desired capacity must be non-negative"),
+        (
+            {"StartTime": 60, "MaxSize": 1, "DesiredCapacity": 2},
+            "Desired capacity must be less than or equal to max size",
+        ),
+        ({"EndTime": -60, "StartTime": 60, "MinSize": 1}, "Given end time is in the past"),
+        ({"EndTime": 60, "StartTime": 120, "MinSize": 1}, "Given end time must be after start time"),
     ],
 )
 def test_refused(elba: Harness, fields: dict[str, object], message: str) -> None:
     elba.create(minimum=0)
     put(elba, "other", StartTime=stamp(elba, 3600), MinSize=1)
-    given = {k: stamp(elba, v) if k == "StartTime" else v for k, v in fields.items()}  # type: ignore[arg-type]
+    given = {k: stamp(elba, v) if k in ("StartTime", "EndTime") else v for k, v in fields.items()}  # type: ignore[arg-type]
     assert elba.refused(
         "put_scheduled_update_group_action", AutoScalingGroupName="g", ScheduledActionName="s", **given
     ) == ("ValidationError", message)

@@ -15,6 +15,8 @@ from elba.cloudwatch.resources import Alarm
 from elba.elbv2.resources import TargetGroup
 from elba.store.interface import Transaction, View
 
+LEAST_TARGET = 8.51592e-12
+GREATEST_TARGET = 1.174271e17
 LOW_SHARE = 0.9
 """The low alarm's threshold as a share of the target value."""
 
@@ -29,6 +31,8 @@ _INSTANCE_METRICS = {
 PREDEFINED = (*_INSTANCE_METRICS, "ALBRequestCountPerTarget")
 PERIODS = (10, 30, 60)
 STATISTICS = ("Average", "Minimum", "Maximum", "SampleCount", "Sum")
+CUSTOMIZED = "targetTrackingConfiguration.customizedMetricSpecification"
+NO_ALARMS = "Unable to create alarms in CloudWatch: "
 
 
 def check_configuration(view: View, call: Call, group: Group, configuration: Mapping[str, Any]) -> None:
@@ -37,10 +41,10 @@ def check_configuration(view: View, call: Call, group: Group, configuration: Map
     customized = configuration.get("customized_metric_specification")
     if bool(predefined) == bool(customized):
         raise faults.validation(
-            "Exactly one of PredefinedMetricSpecification or CustomizedMetricSpecification must be specified."
+            "You should provide either a CustomizedMetricSpecification or a PredefinedMetricSpecification"
         )
-    if not configuration["target_value"] > 0:
-        raise faults.validation("TargetValue must be greater than 0.")
+    if not LEAST_TARGET <= configuration["target_value"] <= GREATEST_TARGET:
+        raise faults.validation("Target value must be between 8.51592E-12 and 1.174271E17")
     if predefined:
         _check_predefined(view, call, group, predefined)
     elif customized:
@@ -57,10 +61,10 @@ def _check_predefined(view: View, call: Call, group: Group, specification: Mappi
         )
     if kind != "ALBRequestCountPerTarget":
         if label:
-            raise faults.validation(f"Resource label is not allowed for predefined metric type {kind}.")
+            raise faults.validation(f"Resource label should not be specified for predefined metric type {kind}")
         return
     if not label:
-        raise faults.validation("Resource label is required for predefined metric type ALBRequestCountPerTarget.")
+        raise faults.validation(f"Resource label should be specified for predefined metric type {kind}")
     balancer, target_group = split_label(label)
     if not balancer.startswith("app/") or not target_group.startswith("targetgroup/"):
         raise faults.validation(f"Invalid resource label: {label}")
@@ -68,10 +72,7 @@ def _check_predefined(view: View, call: Call, group: Group, specification: Mappi
     arn = next((a for a in attached if a.endswith(f":{target_group}")), None)
     found = view.get(TargetGroup, call.account, call.region, arn) if arn else None
     if found is None:
-        raise faults.validation(
-            "The load balancer does not route traffic to the target group, or the target group is not attached "
-            "to the Auto Scaling group."
-        )
+        raise faults.validation("Target group not attached to the Auto Scaling group")
     if not any(a.endswith(f"loadbalancer/{balancer}") for a in found.load_balancer_arns):
         raise faults.validation(
             f"The load balancer {balancer} does not route traffic to the target group {target_group}."
@@ -88,8 +89,11 @@ def _check_customized(specification: Mapping[str, Any]) -> None:
     queries = specification.get("metrics")
     simple = [specification.get(n) for n in ("metric_name", "namespace", "statistic")]
     if queries:
-        if any(simple):
-            raise faults.validation("Metrics cannot be combined with MetricName, Namespace or Statistic.")
+        if any(simple) or any(specification.get(n) for n in ("dimensions", "unit", "period")):
+            raise faults.validation(
+                "A customized metric specification with 'Metrics' specified cannot have any of ['Dimensions', "
+                "'MetricName', 'Namespace', 'Statistic', 'Unit', 'Period'] specified as well."
+            )
         if len(queries) > 10:
             raise faults.validation("A customized metric specification can have at most 10 metrics.")
         for query in queries:
@@ -98,9 +102,21 @@ def _check_customized(specification: Mapping[str, Any]) -> None:
             _check_period((query.get("metric_stat") or query).get("period"))
         returned = [q for q in queries if q.get("return_data") is not False]
         if len(returned) != 1:
-            raise faults.validation("Exactly one element of the metrics list must return data.")
+            raise faults.validation(f"{NO_ALARMS}Exactly one element of the metrics list should return data.")
+        if any(q.get("expression") and q.get("metric_stat") for q in queries):
+            raise faults.validation(
+                f"{NO_ALARMS}The parameters MetricDataQuery Expression and MetricStat are mutually exclusive and you "
+                "have specified both."
+            )
+        if len({_period_of(q) for q in queries if q.get("metric_stat")}) > 1:
+            raise faults.validation(f"{NO_ALARMS}All metrics in the alarm should have the same period")
     elif not all(simple):
-        raise faults.validation("MetricName, Namespace and Statistic are required.")
+        missing = next(n for n in ("metric_name", "namespace", "statistic") if not specification.get(n))
+        field = {"metric_name": "metricName"}.get(missing, missing)
+        raise faults.validation(
+            f"1 validation error detected: Value null at '{CUSTOMIZED}.{field}' failed to satisfy constraint: Member "
+            "must not be null"
+        )
     elif specification["statistic"] not in STATISTICS:
         raise faults.constraint(
             specification["statistic"], "statistic", f"satisfy enum value set: [{', '.join(STATISTICS)}]"
@@ -109,7 +125,16 @@ def _check_customized(specification: Mapping[str, Any]) -> None:
         _check_period(specification.get("period"))
 
 
+def _period_of(query: Mapping[str, Any]) -> int:
+    return int((query.get("metric_stat") or {}).get("period") or query.get("period") or max(PERIODS))
+
+
 def _check_period(period: int | None) -> None:
+    if period is not None and period > max(PERIODS):
+        raise faults.validation(
+            "A metric period greater than 60 isn't supported. Specify a 'period' value less than or equal to 60 and "
+            "try again."
+        )
     if period is not None and period not in PERIODS:
         raise faults.validation(f"Period must be one of {', '.join(map(str, PERIODS))} seconds, not {period}.")
 

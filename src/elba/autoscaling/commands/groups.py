@@ -50,7 +50,6 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     minimum, maximum = request["min_size"], request["max_size"]
     desired = request.get("desired_capacity")
     desired = minimum if desired is None else desired
-    settings.check_sizes(minimum, maximum, desired)
     fields = settings.plain_fields(request)
     fields.setdefault(
         "service_linked_role_arn",
@@ -63,6 +62,7 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
         if not request.get("vpc_zone_identifier") and not request.get("availability_zones"):
             request = {**request, "vpc_zone_identifier": launch_configurations.subnet_of(tx, call, request)}
     fields |= settings.zone_fields(tx, call, request, None)
+    settings.check_sizes(minimum, maximum, desired)
     group = Group(
         account=call.account,
         region=call.region,
@@ -82,6 +82,12 @@ def create_auto_scaling_group(tx: Transaction, call: Call, request: Request) -> 
     change_desired(tx, call, group, desired, sentences.CREATED)
     _by_user(tx, call, group, desired, "CreateAutoScalingGroup")
     specified = request.get("lifecycle_hook_specification_list") or []
+    if len(specified) > hooks.MAX_SPECIFIED:
+        raise faults.validation(f"You cannot specify more than {hooks.MAX_SPECIFIED} hooks")
+    names = [h["lifecycle_hook_name"] for h in specified]
+    for hook_name in names:
+        if names.count(hook_name) > 1:
+            raise faults.validation(f"Multiple lifecycle hooks found for name '{hook_name}'")
     if len({(h.get("notification_target_arn"), h.get("role_arn")) for h in specified}) > 1:
         raise faults.validation(
             "All lifecycle hooks that are specified with a group must have the same notification target and role."

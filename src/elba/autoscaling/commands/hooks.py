@@ -16,6 +16,8 @@ LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
 TRANSITIONS = (LAUNCHING, TERMINATING)
 MAX_HOOKS = 50
+MAX_SPECIFIED = 5
+"""With the group, as it is created."""
 GLOBAL_TIMEOUT_SECONDS = 172_800
 GLOBAL_TIMEOUT_HEARTBEATS = 100
 
@@ -36,13 +38,13 @@ def put_lifecycle_hook(tx: Transaction, call: Call, request: Request) -> Answer:
     if transition is None:
         raise faults.validation("LifecycleTransition is required to create a lifecycle hook.")
     if transition not in TRANSITIONS:
-        raise faults.validation(f"Invalid lifecycle transition: {transition}")
+        raise faults.validation(f"'LifecycleTransition' must be one of: {', '.join(TRANSITIONS)}")
     timeout = request.get("heartbeat_timeout")
     if timeout is not None and not 30 <= timeout <= 7200:
-        raise faults.validation("Heartbeat timeout must be between 30 and 7200 seconds.")
+        raise faults.validation("HeartbeatTimeout must be between 30 and 7200 seconds")
     result = request.get("default_result")
     if result is not None and result not in ("CONTINUE", "ABANDON"):
-        raise faults.validation(f"Invalid default result: {result}. Valid values are CONTINUE and ABANDON.")
+        raise faults.validation("'DefaultResult' must be one of: CONTINUE, ABANDON")
     if old is None:
         if len(tx.children(LifecycleHook, call.account, call.region, group.id)) >= MAX_HOOKS:
             raise faults.limit(f"An Auto Scaling group can have at most {MAX_HOOKS} lifecycle hooks.")
@@ -66,11 +68,12 @@ def put_lifecycle_hook(tx: Transaction, call: Call, request: Request) -> Answer:
         if request.get(field) is not None
     }
     hook = msgspec.structs.replace(old, lifecycle_transition=transition, **given)
-    if hook.notification_target_arn and not hook.role_arn and ":events:" not in hook.notification_target_arn:
-        raise faults.validation("RoleARN is required when NotificationTargetARN is specified.")
+    _check_target(hook, request)
     target = request.get("notification_target_arn")
     if target and ":events:" not in target:
-        if not announcements.is_there(tx, target):
+        # Neither a queue that keeps an order nor what is in another Region can be told anything: measured.
+        elsewhere = target.split(":")[3] != call.region or target.endswith(".fifo")
+        if elsewhere or not announcements.is_there(tx, target):
             raise faults.validation(
                 f"Unable to publish test message to notification target {target} using IAM role {hook.role_arn}. "
                 "Please check your target and role configuration and try to put lifecycle hook again."
@@ -78,6 +81,25 @@ def put_lifecycle_hook(tx: Transaction, call: Call, request: Request) -> Answer:
         announcements.test(tx, call, group, target)
     tx.put(hook)
     return {}
+
+
+def _check_target(hook: LifecycleHook, request: Request) -> None:
+    """The hook as it would be has a target that goes with its role. Raises: ApiError ValidationError."""
+    target = hook.notification_target_arn
+    if request.get("role_arn") and not target:
+        raise faults.validation("'NotificationTargetARN' parameter required when 'RoleARN' parameter is specified")
+    if not target:
+        return
+    if not re.fullmatch(r"arn:[^:]+:[^:]+:[^:]*:[^:]*:.+", target):
+        raise faults.validation("'NotificationTargetARN' must be a valid ARN.")
+    if ":lambda:" in target:
+        if request.get("role_arn"):
+            raise faults.validation(
+                "'RoleARN' parameter should not be specified when 'NotificationTargetARN' is a Lambda function. "
+                "Remove 'RoleARN' from your request and try again."
+            )
+    elif not hook.role_arn and ":events:" not in target:
+        raise faults.validation("'RoleARN' parameter required when 'NotificationTargetARN' parameter is specified")
 
 
 def delete_lifecycle_hook(tx: Transaction, call: Call, request: Request) -> Answer:

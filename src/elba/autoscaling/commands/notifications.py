@@ -23,11 +23,13 @@ def put_notification_configuration(tx: Transaction, call: Call, request: Request
     group = require_group(tx, call, request["auto_scaling_group_name"])
     for type_ in request["notification_types"]:
         if type_ not in TYPES:
-            raise faults.validation(f"{type_} is not a valid Notification Type")
+            raise faults.validation(f'"{type_}" is not a valid Notification Type.')
     id_ = f"{group.id}|{request['topic_arn']}"
     others = tx.children(NotificationConfiguration, call.account, call.region, group.id)
     if all(o.id != id_ for o in others) and len(others) >= MAX_TOPICS:
-        raise faults.limit(f"An Auto Scaling group can have at most {MAX_TOPICS} notification topics.")
+        raise faults.limit(f"Your AutoScaling Group:{group.id} can't have more than {MAX_TOPICS} topics")
+    if request["topic_arn"].split(":")[3:4] not in ([], [call.region]):
+        raise faults.validation("Invalid parameter: TopicArn")
     if not announcements.is_there(tx, request["topic_arn"]):
         raise faults.validation(
             f"Unable to publish test notification message to SNS topic {request['topic_arn']}, check your topic "

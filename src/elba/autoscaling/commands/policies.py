@@ -45,7 +45,9 @@ def put_scaling_policy(tx: Transaction, call: Call, request: Request) -> Answer:
     if type_ == "TargetTrackingScaling":
         configuration = request.get("target_tracking_configuration")
         if not configuration:
-            raise faults.validation("TargetTrackingConfiguration is required for policy type TargetTrackingScaling.")
+            raise faults.validation("You should provide a TargetTrackingConfiguration")
+        if request.get("step_adjustments"):
+            raise faults.validation("StepAdjustments are not supported for a TargetTracking policy")
         alarms.check_configuration(tx, call, group, configuration)
         for other in tx.children(Policy, call.account, call.region, group.id):
             theirs = other.target_tracking_configuration
@@ -57,7 +59,9 @@ def put_scaling_policy(tx: Transaction, call: Call, request: Request) -> Answer:
     if type_ == "PredictiveScaling":
         given = request.get("predictive_scaling_configuration")
         if not given:
-            raise faults.validation("PredictiveScalingConfiguration is required for policy type PredictiveScaling.")
+            raise faults.validation("You must specify PredictiveScalingConfiguration.")
+        if request.get("target_tracking_configuration"):
+            raise faults.validation("You can't specify TargetTrackingConfiguration for policy type: PredictiveScaling")
         fields["predictive_scaling_configuration"] = predictive.checked(given)
     enabled = request.get("enabled")
     arn = call.arn(
@@ -104,8 +108,10 @@ def _metric(configuration: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _adjustment(request: Request, type_: str) -> dict[str, Any]:
     adjustment_type = request.get("adjustment_type")
+    if request.get("target_tracking_configuration"):
+        raise faults.validation(f"TargetTrackingConfiguration is not supported for a {type_} policy")
     if not adjustment_type:
-        raise faults.validation(f"AdjustmentType is required for policy type {type_}.")
+        raise faults.validation(f"You must specify an AdjustmentType for policy type: {type_}")
     if adjustment_type not in ADJUSTMENT_TYPES:
         raise faults.validation(
             f"{adjustment_type} is not a valid adjustment type. Valid types are {', '.join(ADJUSTMENT_TYPES)}."
@@ -113,19 +119,19 @@ def _adjustment(request: Request, type_: str) -> dict[str, Any]:
     magnitude = request.get("min_adjustment_magnitude")
     if magnitude is None:
         magnitude = request.get("min_adjustment_step")
-    if magnitude and adjustment_type != "PercentChangeInCapacity":
-        raise faults.validation(
-            "MinAdjustmentMagnitude is only supported with adjustment type PercentChangeInCapacity."
-        )
-    fields: dict[str, Any] = {"adjustment_type": adjustment_type, "min_adjustment_magnitude": magnitude or None}
+    if magnitude is not None and adjustment_type != "PercentChangeInCapacity":
+        raise faults.validation("MinAdjustmentMagnitude is not supported by the specified adjustment type.")
+    if magnitude is not None and magnitude <= 0:
+        raise faults.validation("If specified, MinAdjustmentMagnitude must be greater than zero.")
+    fields: dict[str, Any] = {"adjustment_type": adjustment_type, "min_adjustment_magnitude": magnitude}
     adjustment, steps = request.get("scaling_adjustment"), request.get("step_adjustments") or []
     if type_ == "SimpleScaling":
         if adjustment is None:
-            raise faults.validation("ScalingAdjustment is required for policy type SimpleScaling.")
+            raise faults.validation("Scaling increment must be specified for a SimpleScaling policy")
         if steps:
-            raise faults.validation("StepAdjustments are not supported by policy type SimpleScaling.")
+            raise faults.validation("StepAdjustments are not supported for a SimpleScaling policy")
         if adjustment_type == "ExactCapacity" and adjustment < 0:
-            raise faults.validation("ScalingAdjustment must not be negative with adjustment type ExactCapacity.")
+            raise faults.validation("The lower range for adjustment is 0 with the specified adjustment type.")
         if request.get("estimated_instance_warmup"):
             raise faults.validation("EstimatedInstanceWarmup is not supported by policy type SimpleScaling.")
         return {**fields, "scaling_adjustment": adjustment, "cooldown": request.get("cooldown")}
@@ -136,46 +142,65 @@ def _adjustment(request: Request, type_: str) -> dict[str, Any]:
         raise faults.validation(
             f"{aggregation} is not a valid metric aggregation type. Valid types are {', '.join(AGGREGATIONS)}."
         )
-    if adjustment_type == "ExactCapacity" and any(s["scaling_adjustment"] < 0 for s in steps):
-        raise faults.validation("ScalingAdjustment must not be negative with adjustment type ExactCapacity.")
+    for step in steps:
+        if adjustment_type == "ExactCapacity" and step["scaling_adjustment"] < 0:
+            raise faults.validation(
+                "The lowest value for ScalingAdjustment parameter is 0 with the specified adjustment type. Erroneous "
+                f"StepAdjustment is {_as_shown(step)}"
+            )
     return {**fields, "step_adjustments": checked_steps(steps), "metric_aggregation_type": aggregation}
 
 
 def checked_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """The steps without absent bounds, in the order given. Raises: ApiError ValidationError."""
-    if not 1 <= len(steps) <= MAX_STEPS:
-        raise faults.validation(f"A StepScaling policy needs between 1 and {MAX_STEPS} step adjustments.")
+    if not steps:
+        raise faults.validation("You should specify at least one StepAdjustment with a StepScaling policy.")
+    if len(steps) > MAX_STEPS:
+        raise faults.validation(f"Your policies can have at most {MAX_STEPS} StepAdjustments.")
     names = ("metric_interval_lower_bound", "metric_interval_upper_bound", "scaling_adjustment")
     shown = [{n: s[n] for n in names if s.get(n) is not None} for s in steps]
     lowers = [s.get(names[0]) for s in shown]
     uppers = [s.get(names[1]) for s in shown]
     if any(lo is None and up is None for lo, up in zip(lowers, uppers, strict=True)):
-        raise faults.validation("Both lower and upper bounds of a step adjustment cannot be left unspecified")
-    if any(lo is not None and up is not None and lo >= up for lo, up in zip(lowers, uppers, strict=True)):
-        raise faults.validation("The lower bound of a step adjustment must be less than its upper bound")
+        raise faults.validation("Both lower and upper bounds of a StepAdjustment cannot be left unspecified.")
+    for step, lo, up in zip(steps, lowers, uppers, strict=True):
+        if lo is not None and up is not None and lo >= up:
+            raise faults.validation(
+                f"LowerBound must be less than the UpperBound for StepAdjustment : {_as_shown(step)}"
+            )
     for bounds, side in ((lowers, "lower"), (uppers, "upper")):
         if bounds.count(None) > 1:
             raise faults.validation(
-                f"At most one StepAdjustment may have an unspecified {side} bound (i.e., {side} bound is null)"
+                f"At most one StepAdjustment may have an unspecified {side} bound (i.e., {side} bound is null)."
             )
     if any(lo is not None and lo < 0 for lo in lowers) and None not in lowers:
         raise faults.validation(
             "There must be a StepAdjustment with an unspecified lower bound (i.e., lower bound is null) when one "
-            "StepAdjustment has a negative lower bound"
+            "StepAdjustment has a negative lower bound."
         )
     if any(up is not None and up > 0 for up in uppers) and None not in uppers:
         raise faults.validation(
             "There must be a StepAdjustment with an unspecified upper bound (i.e., upper bound is null) when one "
-            "StepAdjustment has a positive upper bound"
+            "StepAdjustment has a positive upper bound."
         )
     ordered = sorted(shown, key=lambda s: s.get(names[0], float("-inf")))
     for lower, higher in itertools.pairwise(ordered):
         ends, begins = lower.get(names[1], float("inf")), higher[names[0]]
         if ends > begins:
-            raise faults.validation("StepAdjustment intervals can't overlap")
+            raise faults.validation("StepAdjustment intervals cannot overlap.")
         if ends < begins:
-            raise faults.validation("There can't be a gap between StepAdjustment intervals")
+            raise faults.validation("StepAdjustment intervals cannot have gaps between them.")
     return shown
+
+
+def _as_shown(step: Mapping[str, Any]) -> str:
+    """The step as AWS writes it into its refusals."""
+    names = ("metric_interval_lower_bound", "metric_interval_upper_bound", "scaling_adjustment")
+    bounds = ["null" if step.get(n) is None else str(float(step[n])) for n in names]
+    return (
+        f"StepAdjustment{{MetricIntervalLowerBound={bounds[0]},MetricIntervalUpperBound={bounds[1]},"
+        f"ScalingAdjustment={bounds[2]},ProportionalFactor=null}}"
+    )
 
 
 def delete_policy(tx: Transaction, call: Call, request: Request) -> Answer:

@@ -27,14 +27,14 @@ METRICS = (
     "GroupMaxSize",
     "GroupDesiredCapacity",
     "GroupInServiceInstances",
-    "GroupPendingInstances",
-    "GroupStandbyInstances",
-    "GroupTerminatingInstances",
-    "GroupTotalInstances",
     "GroupInServiceCapacity",
+    "GroupPendingInstances",
     "GroupPendingCapacity",
-    "GroupStandbyCapacity",
+    "GroupTerminatingInstances",
     "GroupTerminatingCapacity",
+    "GroupStandbyInstances",
+    "GroupStandbyCapacity",
+    "GroupTotalInstances",
     "GroupTotalCapacity",
     "WarmPoolMinSize",
     "WarmPoolDesiredCapacity",
@@ -83,7 +83,7 @@ def _metrics(request: Request) -> list[str]:
     names = list(request.get("metrics") or METRICS)
     for name in names:
         if name not in METRICS:
-            raise faults.validation(f"Metric type {name} is invalid.")
+            raise faults.validation(f"Valid metrics collection types are: [{', '.join(METRICS)}].")
     return names
 
 
@@ -91,7 +91,7 @@ def enable_metrics_collection(tx: Transaction, call: Call, request: Request) -> 
     """Add the named metrics (all without a list) to those published each minute. Raises: ApiError."""
     group = require_group(tx, call, request["auto_scaling_group_name"])
     if request["granularity"] != "1Minute":
-        raise faults.validation(f"Granularity {request['granularity']} is invalid: only 1Minute is valid.")
+        raise faults.validation("Valid metrics granularity type is: [1Minute].")
     enabled = dict.fromkeys([*group.enabled_metrics, *_metrics(request)])
     tx.put(msgspec.structs.replace(group, enabled_metrics=list(enabled)))
     return {}

@@ -43,20 +43,22 @@ def _put(tx: Transaction, call: Call, group: Group, request: Mapping[str, Any]) 
     if end is not None and end < call.now:
         raise faults.validation("Given end time is in the past")
     if end is not None and start is not None and end <= start:
-        raise faults.validation("Given end time is before the start time")
+        raise faults.validation("Given end time must be after start time")
     if not recurrence and start is None:
-        raise faults.validation("Either StartTime or Recurrence is required.")
+        raise faults.validation("Scheduled start time must be specified for non-recurrent future group action")
     if zone and not recurrence:
         raise faults.validation("Time zone is only supported for recurring schedules")
     try:
         if recurrence:
             parse_cron(recurrence)
     except BadSchedule as error:
-        raise faults.validation("Given recurrence string is invalid") from error
+        raise faults.validation(f"Given recurrence string: {recurrence} is invalid") from error
     try:
         parse_zone(zone)
     except BadSchedule as error:
-        raise faults.validation("Given time zone is invalid") from error
+        raise faults.validation(
+            "Time zone specified does not conform to standardized time zones found in IANA Time Zone Database"
+        ) from error
     next_time = next_run(recurrence, zone, start, end, call.now)
     if next_time is None and start is not None and start == call.now:
         next_time = start
@@ -66,7 +68,7 @@ def _put(tx: Transaction, call: Call, group: Group, request: Mapping[str, Any]) 
     if old is None and len(siblings) >= MAX_ACTIONS:
         raise faults.limit(f"An Auto Scaling group can have at most {MAX_ACTIONS} scheduled actions.")
     if next_time and any(s.id != id_ and s.next_time == next_time for s in siblings):
-        raise faults.validation("Another scheduled action of the group has the same start time.")
+        raise faults.validation("Scheduled action with this scheduled start time already exists")
     arn = call.arn(
         "autoscaling",
         f"scheduledUpdateGroupAction:{call.ids.uuid()}:autoScalingGroupName/{group.id}:scheduledActionName/{name}",
@@ -91,6 +93,9 @@ def _put(tx: Transaction, call: Call, group: Group, request: Mapping[str, Any]) 
 
 def _check_sizes(sizes: Mapping[str, int | None]) -> None:
     minimum, maximum, desired = (sizes[n] for n in ("min_size", "max_size", "desired_capacity"))
+    for value, words in ((minimum, "Min size"), (maximum, "Max size"), (desired, "Desired capacity")):
+        if value is not None and value < 0:
+            raise faults.validation(f"{words} must be non-negative")
     if minimum is not None and maximum is not None and maximum < minimum:
         raise faults.validation("Max size must be greater than or equal to min size")
     if desired is not None and minimum is not None and desired < minimum:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from elba.autoscaling import faults, launch_source, mixed
+from elba.autoscaling import faults, launch_source, mixed, requirements
 from elba.autoscaling.commands import registration
 from elba.autoscaling.resources import Group, LaunchConfiguration
 from elba.autoscaling.termination import POLICY_TYPES
@@ -134,24 +134,34 @@ def _mixed(view: View, call: Call, given: dict[str, Any]) -> dict[str, Any]:
         raise faults.validation("Valid requests must contain either launchTemplateId or LaunchTemplateName")
     overrides = [dict(o) for o in template.get("overrides") or []]
     if len(overrides) > MAX_OVERRIDES:
-        raise faults.validation(f"The number of overrides must not exceed {MAX_OVERRIDES}.")
+        # AWS says "fewer" and takes as many (measured).
+        raise faults.validation(f"The number of LaunchTemplateOverrides must be fewer than {MAX_OVERRIDES}.")
     typed = bool(overrides) and all(o.get("instance_type") or o.get("instance_requirements") for o in overrides)
     shown = _template(view, call, specification, typed=True)
     if not typed:
         _template(view, call, specification, typed=False)
     if sum(bool(o.get("instance_requirements")) for o in overrides) > MAX_REQUIREMENTS:
-        raise faults.validation(f"At most {MAX_REQUIREMENTS} overrides may specify InstanceRequirements.")
+        raise faults.validation(
+            f"You can only have {MAX_REQUIREMENTS} launch template overrides using instance requirements at most."
+        )
     weights = [o.get("weighted_capacity") for o in overrides]
     if any(weights) and not all(weights):
-        raise faults.validation("All overrides must specify a weighted capacity or none of them may.")
+        raise faults.validation(
+            "Not all instance types have a defined WeightedCapacity. Specify missing weights, or remove all weights, "
+            "and try again."
+        )
     for weight in weights:
         if weight and not re.fullmatch(r"[1-9]\d{0,2}", weight):
             raise faults.constraint(weight, "mixedInstancesPolicy.weightedCapacity", "be between 1 and 999")
     for override in overrides:
         if override.get("instance_type") and override.get("instance_requirements"):
-            raise faults.validation("An override may specify either InstanceType or InstanceRequirements, not both.")
+            raise faults.validation(
+                "The parameter InstanceType cannot be used in a launch template override using instance requirements."
+            )
+        requirements.check(override.get("instance_requirements") or {})
         if own := override.get("launch_template_specification"):
             override["launch_template_specification"] = _template(view, call, own, typed=True)
+    requirements.refuse_repeated(overrides)
     templates = {shown["launch_template_id"]} | {
         o["launch_template_specification"]["launch_template_id"]
         for o in overrides
@@ -173,14 +183,14 @@ def _mixed(view: View, call: Call, given: dict[str, Any]) -> dict[str, Any]:
 def _distribution(given: dict[str, Any], by_attributes: bool) -> dict[str, Any]:
     """The InstancesDistribution with its defaults. Raises: ApiError."""
     field = "mixedInstancesPolicy.instancesDistribution"
+    inner = "mixedInstancesPolicy.launchStrategy"  # what AWS itself calls it, where measured
     wanted = given.get("instances_distribution") or {}
     base, percentage = mixed.distribution(given)
     if base < 0:
         raise faults.constraint(base, f"{field}.onDemandBaseCapacity", "have value greater than or equal to 0")
     if not 0 <= percentage <= 100:
-        raise faults.constraint(
-            percentage, f"{field}.onDemandPercentageAboveBaseCapacity", "have value between 0 and 100"
-        )
+        bound = "greater than or equal to 0" if percentage < 0 else "less than or equal to 100"
+        raise faults.constraint(percentage, f"{inner}.onDemandCapacityOverBasePercentage", f"have value {bound}")
     on_demand = wanted.get("on_demand_allocation_strategy") or ("lowest-price" if by_attributes else "prioritized")
     spot = wanted.get("spot_allocation_strategy") or "lowest-price"
     for name, value, known in (("onDemand", on_demand, ON_DEMAND_STRATEGIES), ("spot", spot, SPOT_STRATEGIES)):
@@ -188,9 +198,10 @@ def _distribution(given: dict[str, Any], by_attributes: bool) -> dict[str, Any]:
             allowed = ", ".join(known)
             raise faults.constraint(value, f"{field}.{name}AllocationStrategy", f"satisfy enum value set: [{allowed}]")
     if by_attributes and on_demand == "prioritized":
-        raise faults.validation(
-            "The prioritized On-Demand allocation strategy cannot be used with InstanceRequirements."
-        )
+        raise faults.validation(_incompatible("OnDemand", on_demand, ["lowest-price"]))
+    if by_attributes and spot == "capacity-optimized-prioritized":
+        others = ["lowest-price", "capacity-optimized", "price-capacity-optimized"]
+        raise faults.validation(_incompatible("Spot", spot, others))
     distribution = {
         "on_demand_allocation_strategy": on_demand,
         "on_demand_base_capacity": base,
@@ -209,6 +220,13 @@ def _distribution(given: dict[str, Any], by_attributes: bool) -> dict[str, Any]:
             raise faults.validation(f"Invalid SpotMaxPrice: {price}. The minimum value is {LEAST_SPOT_PRICE}.")
         distribution["spot_max_price"] = price
     return distribution
+
+
+def _incompatible(side: str, strategy: str, others: list[str]) -> str:
+    return (
+        f"The specified {side}AllocationStrategy is not valid. The {strategy} allocation strategy is not compatible "
+        f"with instance requirements. Valid options are [{', '.join(others)}]."
+    )
 
 
 def _check_capacity_type(group: Group) -> None:
@@ -242,6 +260,8 @@ def _check_placement(view: View, group: Group) -> None:
 
 def check_whole(view: View, call: Call, group: Group) -> None:
     """What depends on several settings of the group. Raises: ApiError."""
+    if group.health_check_grace_period < 0:  # after the zones: measured
+        raise faults.validation("Grace period must be a positive integer.")
     _check_capacity_type(group)
     _check_placement(view, group)
     _check_interfaces(view, call, group)
@@ -272,7 +292,10 @@ def zone_fields(view: View, call: Call, request: Request, group: Group | None) -
     named = list(request.get("availability_zones") or [])
     if ids := request.get("availability_zone_ids"):
         if named:
-            raise faults.validation("Specify either AvailabilityZones or AvailabilityZoneIds, not both.")
+            raise faults.validation(
+                "AvailabilityZones and AvailabilityZoneIds can't be used together. Specify only one of these "
+                "parameters."
+            )
         by_id = {zones.zone_id(z): z for z in zones.zone_names(view, call.region)}
         for id_ in ids:
             if id_ not in by_id:
@@ -284,6 +307,9 @@ def zone_fields(view: View, call: Call, request: Request, group: Group | None) -
             raise faults.validation("At least one Availability Zone or VPC Subnet is required.")
         return {}
     if unknown := [z for z in named if z not in zones.zone_names(view, call.region)]:
+        template = any(request.get(n) for n in ("launch_template", "mixed_instances_policy"))
+        if template:  # EC2 refuses the launch that AWS tries with them
+            raise faults.validation(f"{launch_source.INVALID_TEMPLATE}Invalid availability zone: [{unknown[0]}]")
         raise faults.validation(f"Invalid availability zones: [{', '.join(unknown)}]")
     if identifier:
         subnets = _subnets(view, call, identifier)
@@ -338,11 +364,11 @@ def _subnets(view: View, call: Call, identifier: str) -> list[Subnet]:
 def plain_fields(request: Request) -> dict[str, Any]:
     """All settings that stand for themselves, as given in the request. Raises: ApiError."""
     fields: dict[str, Any] = {}
-    for name in ("default_cooldown", "health_check_grace_period"):
-        if request.get(name) is not None:
-            if request[name] < 0:
-                raise faults.constraint(request[name], _camel(name), "have value greater than or equal to 0")
-            fields[name] = request[name]
+    cooldown = request.get("default_cooldown")
+    if cooldown is not None:
+        if cooldown < 0:
+            raise faults.constraint(cooldown, "defaultCooldown", "have value greater than or equal to 0")
+        fields["default_cooldown"] = cooldown
     warmup = request.get("default_instance_warmup")
     if warmup is not None:
         if not -1 <= warmup <= 3600:
@@ -355,11 +381,18 @@ def plain_fields(request: Request) -> dict[str, Any]:
     lifetime = request.get("max_instance_lifetime")
     if lifetime is not None:
         if lifetime and not 86400 <= lifetime <= 31536000:
-            raise faults.validation(
-                "Max instance lifetime must be 0 or between 86400 and 31536000 seconds (1 to 365 days)."
-            )
+            raise faults.validation("maxInstanceLifetime must be between 86400 and 31536000 seconds (inclusive).")
         fields["max_instance_lifetime"] = lifetime or None
+    reservations = request.get("capacity_reservation_specification") or {}
+    if reservations.get("capacity_reservation_preference") in ("default", "none") and reservations.get(
+        "capacity_reservation_target"
+    ):
+        raise faults.validation(
+            "You can't specify CapacityReservationPreference as default or none and provide a "
+            "CapacityReservationTarget in the same request."
+        )
     for name in (
+        "health_check_grace_period",
         "new_instances_protected_from_scale_in",
         "capacity_rebalance",
         "placement_group",
@@ -404,28 +437,27 @@ def check_zonal_shift(view: View, group: Group, request: Request) -> None:
         )
 
 
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
-
-
 def _health_checks(text: str) -> list[str]:
     given = [part.strip() for part in text.split(",") if part.strip()]
     if wrong := [t for t in given if t not in HEALTH_CHECK_TYPES]:
         raise faults.validation(
             f"Invalid health check type: {wrong[0]}. Valid types are {', '.join(HEALTH_CHECK_TYPES)}."
         )
+    if "EC2" in given and len(set(given)) > 1:
+        raise faults.validation(
+            "Specifying EC2 in addition to other health check types is not supported. Remove EC2 from HealthCheckType "
+            "and try again."
+        )
     return list(dict.fromkeys(given))
 
 
 def _termination_policies(given: list[str]) -> list[str]:
     functions = [p for p in given if p.startswith("arn:")]
-    for policy in given:
-        if policy in functions:
-            if not _LAMBDA.fullmatch(policy):
-                raise faults.validation(f"Invalid termination policy: {policy}")
-        elif policy not in POLICY_TYPES:
-            raise faults.validation(f"Invalid termination policy: {policy}")
+    if wrong := [p for p in given if not _LAMBDA.fullmatch(p) and p not in POLICY_TYPES]:
+        valid = ", ".join(sorted([*POLICY_TYPES, "Lambda"]))
+        raise faults.validation(
+            f"[{', '.join(wrong)}] is not a valid termination policy. Valid termination policies are: [{valid}]."
+        )
     if functions and (len(functions) > 1 or given[0] not in functions):
         raise faults.validation("A Lambda function must be the first termination policy, and the only one.")
     if "Default" in given[:-1]:
@@ -445,7 +477,7 @@ def _maintenance(given: dict[str, int]) -> dict[str, int] | None:
         )
     if high - low > 100:
         raise faults.validation(
-            "The difference between MaxHealthyPercentage and MinHealthyPercentage cannot be greater than 100."
+            "The difference between MaxHealthyPercentage and MinHealthyPercentage must be less than or equal to 100."
         )
     return {"min_healthy_percentage": low, "max_healthy_percentage": high}
 

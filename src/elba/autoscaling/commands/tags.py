@@ -25,13 +25,13 @@ def from_request(group_name: str, given: Iterable[Mapping[str, Any]]) -> list[Gr
             raise faults.validation("Tag resource ids must be the name of the Auto Scaling group.")
         tags[tag["key"]] = _tag(tag)
     if len(tags) > MAX_TAGS:
-        raise faults.limit(f"An Auto Scaling group can have at most {MAX_TAGS} tags.")
+        raise faults.limit("You tried to create more tags than allowed")
     return list(tags.values())
 
 
 def _tag(tag: Mapping[str, Any]) -> GroupTag:
     if tag["key"].lower().startswith("aws:"):
-        raise faults.validation(f"The tag key '{tag['key']}' is reserved: keys must not begin with the prefix aws:.")
+        raise faults.validation("aws: prefixed tag key names are not allowed for external use.")
     return GroupTag(
         key=tag["key"], value=tag.get("value") or "", propagate_at_launch=bool(tag.get("propagate_at_launch"))
     )
@@ -59,7 +59,7 @@ def create_or_update_tags(tx: Transaction, call: Call, request: Request) -> Answ
         group = _group(tx, call, tag)
         tags = {t.key: t for t in group.tags} | {tag["key"]: _tag(tag)}
         if len(tags) > MAX_TAGS:
-            raise faults.limit(f"An Auto Scaling group can have at most {MAX_TAGS} tags.")
+            raise faults.limit("You tried to create more tags than allowed")
         tx.put(msgspec.structs.replace(group, tags=list(tags.values())))
     return {}
 
