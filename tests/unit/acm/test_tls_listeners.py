@@ -334,15 +334,24 @@ def test_what_mutual_authentication_refuses(site: Site) -> None:
         return {"certificate": certificate, "MutualAuthentication": mutual}
 
     create = site.listener
-    refused(create, "ValidationError", "trust store ARN must", **with_(Mode="verify"))
+    mode = "Mutual Authentication mode"
+    refused(create, "ValidationError", f"{mode} verify requires a trust store arn", **with_(Mode="verify"))
+    text = f"{mode} passthrough does not support ignoring client certificate expiry"
+    refused(create, "ValidationError", text, **with_(Mode="passthrough", IgnoreClientCertificateExpiry=True))
+    text = f"{mode} off does not support advertise trust store ca names"
+    refused(create, "ValidationError", text, **with_(Mode="off", AdvertiseTrustStoreCaNames="on"))
     refused(create, "ValidationError", "cannot be specified", **with_(Mode="passthrough", TrustStoreArn=store))
-    refused(create, "ValidationError", "must be one of", **with_(Mode="maybe"))
+    refused(create, "ValidationError", f"{mode} required not found", **with_(Mode="required"))
     refused(create, "TrustStoreNotFound", **with_(Mode="verify", TrustStoreArn=store[:-16] + "0" * 16))
     create(**with_(Mode="passthrough"))
     assert site.told().mutual_tls == protocol.MutualTls(mode="passthrough")
     made = [create(port=port, **with_(Mode="verify", TrustStoreArn=store)) for port in (444, 445)]
     third = {**with_(Mode="verify", TrustStoreArn=store), "port": 446}
-    refused(create, "InvalidConfigurationRequest", "At most 2", **third)
+    text = (
+        "You have reached the maximum number of listeners with mutual authentication with verify mode that you can "
+        f"associate with load balancer '{site.balancer}': [2]"
+    )
+    refused(create, "InvalidConfigurationRequest", text, **third)
     again = site.elb.modify_listener(
         ListenerArn=made[0]["ListenerArn"],
         MutualAuthentication={"Mode": "verify", "TrustStoreArn": store, "IgnoreClientCertificateExpiry": True},
@@ -350,6 +359,40 @@ def test_what_mutual_authentication_refuses(site: Site) -> None:
     assert again["MutualAuthentication"]["IgnoreClientCertificateExpiry"] is True
     told = site.told(444).mutual_tls
     assert told is not None and told.ignore_expiry
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({"AuthorizationEndpoint": "idp.example.com/authorize"}, "The 'idp.example.com/authorize' URL is not valid"),
+        ({"SessionTimeout": 700_000}, "'Session timeout' value '700000' must be between 1 and 604800 inclusive"),
+        (
+            {"AuthenticationRequestExtraParams": {f"k{n}": "v" for n in range(11)}},
+            "You can specify up to 10 extra authentication request parameters",
+        ),
+    ],
+)
+def test_oidc_actions_that_are_refused(site: Site, config: dict[str, Any], text: str) -> None:
+    plain = {
+        "Issuer": "https://i",
+        "AuthorizationEndpoint": "https://i/a",
+        "TokenEndpoint": "https://i/t",
+        "UserInfoEndpoint": "https://i/u",
+        "ClientId": "c",
+        "ClientSecret": "s",
+    }
+    action = {"Type": "authenticate-oidc", "Order": 1, "AuthenticateOidcConfig": {**plain, **config}}
+    given: dict[str, Any] = {
+        "certificate": site.certificate("a.example.com"),
+        "DefaultActions": [action, {**FIXED[0], "Order": 2}],
+    }
+    refused(site.listener, "ValidationError", text, **given)
+
+
+def test_no_redirect_from_https_to_http(site: Site) -> None:
+    action = {"Type": "redirect", "RedirectConfig": {"StatusCode": "HTTP_301", "Protocol": "HTTP", "Port": "80"}}
+    given: dict[str, Any] = {"certificate": site.certificate("a.example.com"), "DefaultActions": [action]}
+    refused(site.listener, "InvalidLoadBalancerAction", "You cannot redirect HTTPS to HTTP.", **given)
 
 
 # ── IAM ──────────────────────────────────────────────────────────────────────────────────────────────

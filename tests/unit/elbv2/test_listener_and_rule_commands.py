@@ -51,6 +51,9 @@ def test_a_listener_with_its_default_rule(account: AnAccount) -> None:
     assert groups(account) == {"tg": [balancer]}
 
 
+PLAIN = "A certificate cannot be specified for HTTP listeners"
+
+
 @pytest.mark.parametrize(
     ("change", "code", "text"),
     [
@@ -61,7 +64,7 @@ def test_a_listener_with_its_default_rule(account: AnAccount) -> None:
         (
             {"protocol": "HTTPS", "certificates": [{"certificate_arn": "a"}, {"certificate_arn": "b"}]},
             "ValidationError",
-            "You must provide a list containing exactly one certificate if the listener protocol is HTTPS",
+            "Up to '1' certificate ARNs can be specified, but '2' were specified",
         ),
         (
             {"protocol": "HTTPS", "certificates": [{"certificate_arn": "a", "is_default": True}]},
@@ -73,10 +76,27 @@ def test_a_listener_with_its_default_rule(account: AnAccount) -> None:
             "CertificateNotFound",
             CERTIFICATE,
         ),
-        ({"certificates": [{"certificate_arn": CERTIFICATE}]}, "ValidationError", "certificate"),
-        ({"ssl_policy": "ELBSecurityPolicy-2016-08"}, "ValidationError", "SSL policy"),
-        ({"alpn_policy": ["HTTP2Only"]}, "ValidationError", "ALPN"),
-        ({"mutual_authentication": {"mode": "verify"}}, "ValidationError", "HTTPS"),
+        ({"certificates": [{"certificate_arn": CERTIFICATE}]}, "ValidationError", PLAIN),
+        (
+            {"ssl_policy": "ELBSecurityPolicy-2016-08"},
+            "ValidationError",
+            "An SSL policy cannot be specifed for HTTP listeners",
+        ),
+        (
+            {"alpn_policy": ["HTTP2Only"]},
+            "ValidationError",
+            "You cannot set ALPN policy on load balancers of type 'application'",
+        ),
+        (
+            {"mutual_authentication": {"mode": "verify"}},
+            "ValidationError",
+            "Mutual Authentication cannot be set for non secure listeners",
+        ),
+        (
+            {"protocol": "HTTPS", "certificates": [{"certificate_arn": "arn:aws:s3:::my-cert"}]},
+            "CertificateNotFound",
+            "Certificate 'arn:aws:s3:::my-cert' not found",
+        ),
         ({"default_actions": []}, "ValidationError", "An action must be specified"),
         ({"default_actions": [forward(NO_GROUP)]}, "TargetGroupNotFound", f"Target group '{NO_GROUP}' not found"),
         (
@@ -121,10 +141,16 @@ def test_groups_that_do_not_fit(account: AnAccount) -> None:
         account.listener(balancer, grpc)
     vpc, _, _ = account.another_vpc()
     elsewhere = account.target_group("elsewhere", vpc_id=vpc.id)
-    with account.refused("InvalidConfigurationRequest", "VPC"):
+    with account.refused(
+        "InvalidConfigurationRequest", f"in a different VPC than load balancer '{balancer}': {elsewhere}"
+    ):
         account.listener(balancer, elsewhere)
     ipv6 = account.target_group("six", target_type="ip", ip_address_type="ipv6")
-    with account.refused("InvalidConfigurationRequest", "ipv6"):
+    four = account.target_group("four")
+    text = "The IP address types of the target groups for a single action must be the same"
+    with account.refused("InvalidConfigurationRequest", text):
+        account.listener(balancer, default_actions=[weighted((four, 1), (ipv6, 1))])
+    with account.refused("InvalidConfigurationRequest", "You cannot associate an IPv6 target group with a load "):
         account.listener(balancer, ipv6)
 
 
@@ -170,7 +196,7 @@ def test_describe_listeners(account: AnAccount) -> None:
 def test_certificates_of_a_plain_listener(account: AnAccount) -> None:
     arn = account.listener(account.load_balancer())
     given = [{"certificate_arn": CERTIFICATE}]
-    with account.refused("InvalidConfigurationRequest"):
+    with account.refused("ValidationError", PLAIN):
         account.do(commands.add_listener_certificates, listener_arn=arn, certificates=given)
     account.do(commands.remove_listener_certificates, listener_arn=arn, certificates=given)
     assert account.ask(queries.describe_listener_certificates, listener_arn=arn)["certificates"] == []
@@ -188,12 +214,18 @@ def test_listener_attributes(account: AnAccount) -> None:
     shown = account.ask(queries.describe_listener_attributes, listener_arn=arn)["attributes"]
     assert {a["key"]: a["value"] for a in shown}["routing.http.response.server.enabled"] == "true"
     assert modify(key, "DENY")[key] == "DENY"
-    with account.refused("ValidationError", key):
+    with account.refused(
+        "ValidationError", f"The value of '{key}' must be from the following: [DENY, SAMEORIGIN], but was 'MAYBE'"
+    ):
         modify(key, "MAYBE")
+    enabled = "routing.http.response.server.enabled"
+    with account.refused("ValidationError", f"The value of '{enabled}' must be 'true' or 'false', but was 'on'"):
+        modify(enabled, "on")
     with account.refused("ValidationError", "Listener attribute key 'x' is not recognized"):
         modify("x", "1")
-    with account.refused("InvalidConfigurationRequest"):
-        modify("routing.http.request.x_amzn_tls_version.header_name", "X-Tls")
+    for other in ("routing.http.request.x_amzn_tls_version.header_name", "tcp.idle_timeout.seconds"):
+        with account.refused("InvalidConfigurationRequest", "The provided listener attribute is not supported"):
+            modify(other, "X-Tls")
 
 
 def test_listener_quota(account: AnAccount) -> None:
@@ -207,40 +239,75 @@ def test_listener_quota(account: AnAccount) -> None:
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────
 
 
+OIDC: dict[str, Any] = {
+    "type": "authenticate-oidc",
+    "authenticate_oidc_config": {
+        "issuer": "https://i",
+        "authorization_endpoint": "https://i/a",
+        "token_endpoint": "https://i/t",
+        "user_info_endpoint": "https://i/u",
+        "client_id": "c",
+        "client_secret": "s",
+    },
+}
+LOOP = "The redirect configuration is not valid because it creates a loop."
+CONTENT = (
+    "The ContentType must be one of:'text/html', 'application/json', 'application/javascript', 'text/css', "
+    "'text/plain'."
+)
+PATH = (
+    "The Path parameter must be a valid path, should start with a '/', and may contain up to one of each of these "
+    "placeholders: '#{path}', '#{host}', '#{port}'."
+)
+
+
 @pytest.mark.parametrize(
     ("actions", "code", "text"),
     [
         ([{"type": "teleport"}], "ValidationError", "teleport"),
-        ([fixed(), fixed()], "ValidationError", "order must be specified"),
+        ([fixed(), fixed()], "ValidationError", "you must specify an order for each action"),
         ([{**fixed(), "order": 1}, {**fixed(), "order": 1}], "ValidationError", "unique"),
         (
             [{**fixed(), "order": 1}, {**fixed(), "order": 2}],
             "ValidationError",
             "exactly one of forward, redirect, fixed-response",
         ),
+        (
+            [{**redirect(port="443"), "order": 1}, {**fixed(), "order": 2}],
+            "ValidationError",
+            "Action types 'redirect,fixed-response' cannot be specified together",
+        ),
+        (
+            [{"type": "fixed-response", "redirect_config": {"status_code": "HTTP_301"}}],
+            "ValidationError",
+            "For actions of type 'fixed-response', you must specify the following fields: 'FixedResponseConfig'",
+        ),
+        (
+            [{**fixed(), "order": 1}, {**OIDC, "order": 2}],
+            "ValidationError",
+            "An action of type 'fixed-response' must have a higher order than all other actions",
+        ),
         ([{**fixed(), "redirect_config": {"status_code": "HTTP_301"}}], "ValidationError", "not compatible"),
         ([{"type": "fixed-response"}], "ValidationError", "FixedResponseConfig"),
         ([{"type": "forward"}], "ValidationError", "target group ARN"),
-        ([fixed(content_type="image/png")], "InvalidLoadBalancerAction", "The ContentType must be one of:'text/plain'"),
-        ([redirect()], "InvalidLoadBalancerAction", "redirect loop"),
-        ([redirect(path="x")], "ValidationError", "path"),
-        ([redirect(port="70000")], "ValidationError", "port"),
+        ([fixed(content_type="image/png")], "InvalidLoadBalancerAction", CONTENT),
+        (
+            [redirect()],
+            "InvalidLoadBalancerAction",
+            "The redirect configuration is not valid because it creates a loop.",
+        ),
+        ([redirect(path="x")], "ValidationError", PATH),
+        ([redirect(path="/#{path}/#{path}")], "ValidationError", PATH),
+        (
+            [redirect(port="70000")],
+            "ValidationError",
+            "The Port parameter must be either an integer between 1 and 65535 or '#{port}'.",
+        ),
         ([redirect(host="#{query}")], "ValidationError", "#{query}"),
         ([redirect(query="?a", host="x")], "ValidationError", "query"),
         (
             [
-                {
-                    "type": "authenticate-oidc",
-                    "order": 1,
-                    "authenticate_oidc_config": {
-                        "issuer": "https://i",
-                        "authorization_endpoint": "https://i/a",
-                        "token_endpoint": "https://i/t",
-                        "user_info_endpoint": "https://i/u",
-                        "client_id": "c",
-                        "client_secret": "s",
-                    },
-                },
+                {**OIDC, "order": 1},
                 {**fixed(), "order": 2},
             ],
             "InvalidLoadBalancerAction",
@@ -266,6 +333,15 @@ def test_redirect_is_filled_in(account: AnAccount) -> None:
     }
 
 
+ONE_WEIGHT = "The weight for the target group must be between 1 and 999, inclusive"
+EACH_WEIGHT = "The weight for each target group must be between 0 and 999, inclusive"
+
+
+def unweighted(*arns: str, **more: Any) -> dict[str, Any]:
+    groups_ = [{"target_group_arn": arn} for arn in arns]
+    return {"type": "forward", "forward_config": {"target_groups": groups_, **more}}
+
+
 def test_weighted_forward(account: AnAccount) -> None:
     balancer = account.load_balancer()
     arns = [account.target_group(f"tg-{n}") for n in range(6)]
@@ -275,11 +351,31 @@ def test_weighted_forward(account: AnAccount) -> None:
     assert "target_group_arn" not in stored
     assert stored["forward_config"]["target_group_stickiness_config"] == {"enabled": True, "duration_seconds": 60}
     for bad, code, text in (
-        (weighted((arns[0], 1000)), "ValidationError", "The weight for each target group must be between 0 and 999"),
+        (weighted((arns[0], 1000)), "ValidationError", ONE_WEIGHT),
+        (weighted((arns[0], 0)), "ValidationError", ONE_WEIGHT),
+        (weighted((arns[0], 1000), (arns[1], 1)), "ValidationError", EACH_WEIGHT),
+        (unweighted(arns[0], arns[1]), "ValidationError", EACH_WEIGHT),
         (weighted((arns[0], 1), (arns[0], 1)), "ValidationError", "more than once"),
-        (weighted(*((arn, 1) for arn in arns)), "TooManyTargetGroups", "5"),
-        (weighted((arns[0], 1), sticky=604_801), "ValidationError", "duration"),
-        ({**weighted((arns[0], 1)), "target_group_arn": arns[1]}, "ValidationError", "TargetGroupArn"),
+        (
+            weighted(*((arn, 1) for arn in arns)),
+            "TooManyTargetGroups",
+            "You cannot specify more than 5 target groups per action",
+        ),
+        (
+            weighted((arns[0], 1), sticky=604_801),
+            "ValidationError",
+            "Target group stickiness duration must be between 1 and 604800 seconds",
+        ),
+        (
+            unweighted(arns[0], target_group_stickiness_config={"enabled": True}),
+            "ValidationError",
+            "You must provide a duration when enabling target group stickiness",
+        ),
+        (
+            {**weighted((arns[0], 1)), "target_group_arn": arns[1]},
+            "ValidationError",
+            "You can specify both a target group list and a top-level target group ARN only if the ARNs match",
+        ),
     ):
         with account.refused(code, text):
             account.listener(balancer, port=81, default_actions=[bad])
@@ -305,14 +401,18 @@ def test_unique_groups_of_a_load_balancer(account: AnAccount) -> None:
 # ── conditions ───────────────────────────────────────────────────────────────────────────────────────
 
 
+EXACTLY_ONE = "You must provide exactly one of the following: ['Values' 'RegexValues'] for config of type"
+SOURCE = "The specified value '1.2.3.4' is not a valid CIDR block"
+
+
 @pytest.mark.parametrize(
     ("conditions", "text"),
     [
         ([], "A condition must be specified"),
         (
             [{"field": "x", "values": ["1"]}],
-            "Condition field 'x' must be one of '[path-pattern,host-header,http-header,http-request-method,"
-            "query-string,source-ip]'",
+            "Condition field 'x' must be one of 'http-header,http-request-method,host-header,query-string,"
+            "path-pattern,source-ip'",
         ),
         (
             [{"field": "http-header", "values": ["1"]}],
@@ -322,48 +422,61 @@ def test_unique_groups_of_a_load_balancer(account: AnAccount) -> None:
             [{**path("/b"), "values": ["/a"]}],
             "You cannot provide both Values and 'PathPatternConfig' for a condition of type 'path-pattern'",
         ),
-        ([{"field": "path-pattern"}], "A condition value must be specified"),
-        ([path()], "A condition value must be specified"),
+        (
+            [{"field": "path-pattern", "host_header_config": {"values": ["example.com"]}}],
+            "For conditions of type 'path-pattern', you must specify the following fields: "
+            "'Values or RegexValues or PathPatternConfig'",
+        ),
+        ([path()], f"{EXACTLY_ONE} 'PathPatternConfig'"),
+        ([host()], f"{EXACTLY_ONE} 'HostHeaderConfig'"),
+        (
+            [{"field": "query-string", "regex_values": ["a"], "query_string_config": {"values": [{"value": "v"}]}}],
+            "'RegexValues' is not supported for a condition of type 'query-string'",
+        ),
         ([{"field": "path-pattern", "values": ["/a", "/b"]}], "contains too many values; the limit is '1'"),
-        ([path(*(f"/{n}" for n in range(6)))], "A rule can only have '5' condition values"),
-        ([path("/1", "/2", "/3"), host("a.b", "c.d", "e.f")], "A rule can only have '5' condition values"),
+        ([path(*(f"/{n}" for n in range(6)))], "A rule can only have '5' condition values and regex values"),
+        (
+            [path("/1", "/2", "/3"), host("a.b", "c.d", "e.f")],
+            "A rule can only have '5' condition values and regex values",
+        ),
         ([path("/******")], "A rule can only have '5' condition wildcards"),
-        ([path("/" + "a" * 128)], "The 'path-pattern' value is too long; the limit is '128'"),
-        ([host("a" * 127 + ".b")], "The 'host-header' value is too long; the limit is '128'"),
-        ([host("nodot")], "must contain at least one '.'"),
-        ([host("a.b1")], "only alphabetical characters after the final '.'"),
-        ([path("/a b")], "invalid characters"),
+        ([path("/" + "a" * 128)], "Condition value for 'path-pattern' cannot contain more than 128 characters"),
+        ([host("a" * 127 + ".b")], "Condition value for 'host-header' cannot contain more than 128 characters"),
+        ([host("nodot")], "Condition value 'nodot' contains a character that is not valid"),
+        ([host("a.b1")], "Condition value 'a.b1' contains a character that is not valid"),
+        ([path("/a b")], "Condition value '/a b' contains a character that is not valid"),
         ([path("/a"), path("/b")], "A rule can only have one 'path-pattern' condition"),
-        ([{"field": "source-ip", "source_ip_config": {"values": ["1.2.3.4"]}}], "must be a valid CIDR block"),
+        ([{"field": "source-ip", "source_ip_config": {"values": ["1.2.3.4"]}}], SOURCE),
         ([{"field": "source-ip", "source_ip_config": {"values": ["255.255.255.255/32"]}}], "255.255.255.255/32"),
         (
             [{"field": "http-request-method", "http_request_method_config": {"values": ["get"]}}],
-            "A-Z, hyphen and underscore",
+            "Condition value 'get' contains a character that is not valid",
         ),
         (
             [{"field": "http-request-method"}],
-            "A 'HttpRequestMethodConfig' must be specified with 'http-request-method'",
+            "For conditions of type 'http-request-method', you must specify the following fields: "
+            "'HttpRequestMethodConfig'",
         ),
-        ([{"field": "source-ip"}], "A 'SourceIpConfig' must be specified with 'source-ip'"),
+        ([{"field": "source-ip"}], "you must specify the following fields: 'SourceIpConfig'"),
         ([{"field": "source-ip", "source_ip_config": {"values": []}}], "A 'source-ip' value must be specified"),
         (
             [{"field": "query-string", "query_string_config": {"values": [{"key": "k" * 129, "value": "v"}]}}],
-            "The 'Key' value is too long; the limit is '128'",
+            "Condition value for 'query-string' cannot contain more than 128 characters",
         ),
         (
             [{"field": "http-header", "http_header_config": {"http_header_name": "Host", "values": ["a"]}}],
-            "Host",
+            "You cannot specify 'host' as an HTTP header name",
         ),
         (
             [{"field": "http-header", "http_header_config": {"http_header_name": "x" * 41, "values": ["a"]}}],
-            "the limit is '40'",
+            "Condition value for 'http-header' cannot contain more than 40 characters",
         ),
         ([{"field": "query-string", "query_string_config": {"values": [{"key": "a"}]}}], "'QueryStringKeyValuePair'"),
         ([{"field": "path-pattern", "path_pattern_config": {"regex_values": ["("]}}], "regular expression"),
         ([{"field": "path-pattern", "path_pattern_config": {"regex_values": ["a(?=b)"]}}], "regular expression"),
         (
             [{"field": "path-pattern", "path_pattern_config": {"regex_values": ["a"], "values": ["/a"]}}],
-            "both values and regex values",
+            f"{EXACTLY_ONE} 'PathPatternConfig'",
         ),
     ],
 )

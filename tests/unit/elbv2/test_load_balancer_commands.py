@@ -61,9 +61,9 @@ def test_an_internal_one_says_so_in_its_name(account: AnAccount) -> None:
     ("name", "text"),
     [
         ("x" * 33, "cannot be longer than '32' characters"),
-        ("a_b", "can only contain characters that are alphanumeric characters or hyphens(-)"),
-        ("-a", "cannot begin or end with '-'"),
-        ("a-", "cannot begin or end with '-'"),
+        ("a_b", "can only contain characters that are alphanumeric characters and hyphens(-)"),
+        ("-a", "The load balancer name '-a' cannot begin with a hyphen(-)"),
+        ("a-", "The load balancer name 'a-' cannot end with a hyphen(-)"),
         ("internal-a", "cannot begin with 'internal-'"),
         ("INTERNAL-a", "cannot begin with 'internal-'"),
         ("", "cannot be empty"),
@@ -120,8 +120,16 @@ def test_subnet_mappings(account: AnAccount) -> None:
     one, two, _ = account.subnets
     mappings = [{"subnet_id": one}, {"subnet_id": two}]
     assert len(create(account, subnets=None, subnet_mappings=mappings)["availability_zones"]) == 2
-    for member in ("allocation_id", "private_i_pv4_address", "i_pv6_address", "source_nat_ipv6_prefix"):
-        with account.refused("InvalidConfigurationRequest", "load balancers of type 'application'"):
+    for member, text in (
+        ("allocation_id", "Elastic IPs are not supported for load balancers with type 'application'"),
+        (
+            "private_i_pv4_address",
+            "You can only specify private IPv4 addresses for Network Load Balancers with scheme 'internal'.",
+        ),
+        ("i_pv6_address", "load balancers of type 'application'"),
+        ("source_nat_ipv6_prefix", "load balancers of type 'application'"),
+    ):
+        with account.refused("InvalidConfigurationRequest", text):
             create(account, name="x", subnets=None, subnet_mappings=[{"subnet_id": one, member: "v"}, *mappings[1:]])
 
 
@@ -129,8 +137,12 @@ def test_security_groups(account: AnAccount) -> None:
     with account.refused("InvalidSecurityGroup", "sg-0000"):
         create(account, security_groups=["sg-0000"])
     _, _, elsewhere = account.another_vpc()
-    with account.refused("InvalidConfigurationRequest"):
+    with account.refused("InvalidConfigurationRequest", "One or more security groups are invalid"):
         create(account, security_groups=[elsewhere])
+    with account.refused(
+        "InvalidConfigurationRequest", "'EnablePrefixForIpv6SourceNat' can only be specified for Load"
+    ):
+        create(account, enable_prefix_for_ipv6_source_nat="on")
 
 
 def test_ip_address_types_need_what_they_need(account: AnAccount) -> None:
@@ -304,26 +316,40 @@ def test_attributes(account: AnAccount) -> None:
     assert account.all(LoadBalancer)[0].attributes == {"idle_timeout.timeout_seconds": "4000"}
     assert modify(("idle_timeout.timeout_seconds", "60"))["idle_timeout.timeout_seconds"] == "60"
     assert account.all(LoadBalancer)[0].attributes == {}
-    for key, value in (
-        ("idle_timeout.timeout_seconds", "0"),
-        ("idle_timeout.timeout_seconds", "4001"),
-        ("idle_timeout.timeout_seconds", "x"),
-        ("routing.http2.enabled", "yes"),
-        ("routing.http.desync_mitigation_mode", "none"),
-        ("access_logs.s3.prefix", "AWSLogs/x"),
-        ("access_logs.s3.prefix", "/x"),
-    ):
-        with account.refused("ValidationError", key):
+    for key, value, text in (
+        ("idle_timeout.timeout_seconds", "0",
+         "The value of 'idle_timeout.timeout_seconds' cannot be less than 1 characters"),
+        ("idle_timeout.timeout_seconds", "4001",
+         "The value of 'idle_timeout.timeout_seconds' cannot be greater than 4000 characters"),
+        ("idle_timeout.timeout_seconds", "x", "idle_timeout.timeout_seconds"),
+        ("routing.http2.enabled", "yes",
+         "The value of 'routing.http2.enabled' must be 'true' or 'false', but was 'yes'"),
+        ("routing.http.desync_mitigation_mode", "strict",
+         "'strict' must be one of [defensive, monitor, strictest]"),
+        ("routing.http.xff_header_processing.mode", "drop",
+         "'routing.http.xff_header_processing.mode' must be set as 'preserve', 'append', or 'remove'"),
+        ("access_logs.s3.prefix", "AWSLogs/x", "access_logs.s3.prefix"),
+        ("access_logs.s3.prefix", "/x", "access_logs.s3.prefix"),
+        ("dns_record.client_routing_policy", "any_availability_zone",
+         "Load balancer attribute key 'dns_record.client_routing_policy' is not recognized"),
+    ):  # fmt: skip
+        with account.refused("ValidationError", text):
             modify(("client_keep_alive.seconds", "60"), (key, value))
     with account.refused("ValidationError", "Load balancer attribute key 'nonsense' is not recognized"):
         modify(("nonsense", "1"))
-    with account.refused("InvalidConfigurationRequest", "dns_record.client_routing_policy"):
-        modify(("dns_record.client_routing_policy", "any_availability_zone"))
-    with account.refused("InvalidConfigurationRequest"):
+    with account.refused("ValidationError", "'client_keep_alive.seconds' must be an integer between 60 and 604800"):
+        modify(("client_keep_alive.seconds", "59"))
+    with account.refused(
+        "InvalidConfigurationRequest",
+        "The value for 'load_balancing.cross_zone.enabled' must always be 'true' for an Application Load Balancer",
+    ):
         modify(("load_balancing.cross_zone.enabled", "false"))
-    with account.refused("InvalidConfigurationRequest", "bucket"):
-        modify(("access_logs.s3.enabled", "true"))
-    with account.refused("ValidationError", "more than once"):
+    for kind in ("access", "connection"):
+        text = f"The key '{kind}_logs.s3.bucket' must set in order to enable {kind} logs"
+        with account.refused("InvalidConfigurationRequest", text):
+            modify((f"{kind}_logs.s3.enabled", "true"))
+    text = "Attribute key 'routing.http2.enabled' has been specified more than once"
+    with account.refused("ValidationError", text):
         modify(("routing.http2.enabled", "true"), ("routing.http2.enabled", "false"))
 
 

@@ -58,32 +58,51 @@ def test_grpc_defaults(account: AnAccount) -> None:
     assert (group.matcher, group.health_check_path) == ({"grpc_code": "12"}, "/AWS.ALB/healthcheck")
 
 
+NAME = (
+    "1 validation error detected: Value '{}' at 'targetGroupName' failed to satisfy constraint: Member must satisfy "
+    "regular expression pattern: (?!^-)(?!.*-$)^[A-Za-z0-9-]+$"
+)
+HEALTHY = "target_group_health.dns_failover.minimum_healthy_targets"
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
         ({"name": "x" * 33}, f"Target group name '{'x' * 33}' cannot be longer than '32' characters"),
-        ({"name": "a_b"}, "can only contain characters that are alphanumeric characters or hyphens(-)"),
-        ({"name": "-a"}, "cannot begin or end with '-'"),
+        ({"name": "a_b"}, NAME.format("a_b")),
+        ({"name": "-a"}, NAME.format("-a")),
+        ({"name": "a-"}, NAME.format("a-")),
         ({"protocol": None}, "A protocol must be specified"),
         ({"port": None}, "A port must be specified"),
         ({"vpc_id": None}, "A VPC ID must be specified"),
         ({"vpc_id": "vpc-x"}, "The VPC ID 'vpc-x' is not found"),
-        ({"protocol_version": "HTTP3"}, "HTTP3"),
+        (
+            {"protocol_version": "HTTP/2"},
+            "Target group protocol version 'HTTP/2' must be one of '[HTTP2, HTTP1, GRPC]'",
+        ),
         ({"ip_address_type": "ipv6"}, "ipv6"),
-        ({"health_check_enabled": False}, "cannot be disabled"),
-        ({"health_check_protocol": "TCP"}, "TCP"),
-        ({"health_check_port": "0"}, "Health check port '0'"),
+        (
+            {"health_check_enabled": False},
+            "Health check enabled must be true for target groups with target type 'instance'",
+        ),
+        ({"health_check_protocol": "TCP"}, "Health check protocol 'TCP' must be one of 'HTTP, HTTPS'"),
+        ({"health_check_port": "0"}, "Health check port '0' must be within '1-65535' or 'traffic-port'"),
         ({"health_check_path": "x"}, "Health check path 'x'"),
         (
             {"health_check_interval_seconds": 5, "health_check_timeout_seconds": 5},
             "Health check timeout '5' must be smaller than the interval '5'",
         ),
         ({"matcher": {"http_code": "20x"}}, "HttpCode must be like 200 | 200-399 | 200,201 ..."),
-        ({"matcher": {"http_code": "500"}}, "HttpCode must be like"),
-        ({"matcher": {"grpc_code": "0"}}, "GrpcCode"),
-        ({**LAMBDA, "protocol": "HTTP"}, "cannot be specified for target groups with target type 'lambda'"),
-        ({**LAMBDA, "port": 80}, "cannot be specified for target groups with target type 'lambda'"),
-        ({**LAMBDA, "vpc_id": "vpc-1"}, "cannot be specified for target groups with target type 'lambda'"),
+        ({"matcher": {"http_code": "599"}}, "Health check matcher HTTP code '599' must be within '200-499' inclusive"),
+        ({"matcher": {"grpc_code": "0"}}, "Health check matcher HTTP code cannot be empty"),
+        (
+            {"protocol_version": "GRPC", "matcher": {"grpc_code": "120"}},
+            "Health check matcher GRPC code '120' must be within '0-99' inclusive",
+        ),
+        ({**LAMBDA, "ip_address_type": "ipv6"}, "Target type 'lambda' is not supported with an IPv6 target group"),
+        ({**LAMBDA, "protocol": "HTTP"}, "Protocol cannot be specified for target groups with target type 'lambda'"),
+        ({**LAMBDA, "port": 80}, "Port cannot be specified for target groups with target type 'lambda'"),
+        ({**LAMBDA, "vpc_id": "vpc-1"}, "VPC ID cannot be specified for target groups with target type 'lambda'"),
     ],
 )
 def test_refused(account: AnAccount, change: dict[str, Any], text: str) -> None:
@@ -217,10 +236,59 @@ def test_an_attribute_without_a_key_is_refused(account: AnAccount) -> None:
         ("ValidationError", "Target group attribute key 'x' is not recognized", [("x", "1")]),
         (
             "ValidationError",
-            "must be between '0-3600' inclusive",
+            "'deregistration_delay.timeout_seconds' value '3601' must be between '0-3600' inclusive",
             [("deregistration_delay.timeout_seconds", "3601")],
         ),
-        ("ValidationError", "slow_start", [("slow_start.duration_seconds", "29")]),
+        (
+            "ValidationError",
+            "'slow_start.duration_seconds' value '29' must be between '30-900' inclusive",
+            [("slow_start.duration_seconds", "29")],
+        ),
+        (
+            "ValidationError",
+            "'stickiness.lb_cookie.duration_seconds' value '0' must be between '1-604800' inclusive",
+            [("stickiness.lb_cookie.duration_seconds", "0")],
+        ),
+        (
+            "ValidationError",
+            "The value of 'stickiness.enabled' must be 'true' or 'false', but was '1'",
+            [("stickiness.enabled", "1")],
+        ),
+        (
+            "ValidationError",
+            "'Load balancer algorithm' must be one of [round_robin, weighted_random, least_outstanding_requests]",
+            [("load_balancing.algorithm.type", "random")],
+        ),
+        (
+            "ValidationError",
+            "'load_balancing.algorithm.anomaly_mitigation' must be one of [off, on]",
+            [("load_balancing.algorithm.anomaly_mitigation", "true")],
+        ),
+        (
+            "ValidationError",
+            "'load_balancing.cross_zone.enabled' must be one of use_load_balancer_configuration,true,false",
+            [("load_balancing.cross_zone.enabled", "on")],
+        ),
+        (
+            "ValidationError",
+            f"The value of '{HEALTHY}.count' must be 'off' or a positive integer",
+            [(f"{HEALTHY}.count", "0")],
+        ),
+        (
+            "ValidationError",
+            f"'{HEALTHY}.percentage' must be 'off' or an integer from 1 to 100 inclusive",
+            [(f"{HEALTHY}.percentage", "101")],
+        ),
+        (
+            "ValidationError",
+            "Target group attribute keys must be unique: '[load_balancing.algorithm.type]'",
+            [("load_balancing.algorithm.type", "round_robin"), ("load_balancing.algorithm.type", "weighted_random")],
+        ),
+        (
+            "InvalidConfigurationRequest",
+            "A target group with HTTP protocol does not support the attribute preserve_client_ip.enabled",
+            [("preserve_client_ip.enabled", "true")],
+        ),
         (
             "InvalidConfigurationRequest",
             "not supported for target groups with the HTTP",
@@ -244,7 +312,7 @@ def test_an_attribute_without_a_key_is_refused(account: AnAccount) -> None:
         ),
         (
             "InvalidConfigurationRequest",
-            "weighted_random",
+            "You cannot enable both anomaly mitigation and round robin algorithm on a target group",
             [("load_balancing.algorithm.anomaly_mitigation", "on")],
         ),
         (
@@ -259,12 +327,12 @@ def test_an_attribute_without_a_key_is_refused(account: AnAccount) -> None:
         ),
         (
             "InvalidConfigurationRequest",
-            "DNS failover",
+            "DNS failover threshold must be greater than or equal to unhealthy state routing threshold",
             [("target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", "3")],
         ),
         (
             "InvalidConfigurationRequest",
-            "lambda.multi_value_headers.enabled",
+            "A target group with HTTP protocol does not support the attribute lambda.headers.multiple_values.enabled",
             [("lambda.multi_value_headers.enabled", "true")],
         ),
     ],

@@ -28,7 +28,7 @@ _CONFIG_OF_TYPE = {
     "authenticate-cognito": "authenticate_cognito_config",
     "jwt-validation": "jwt_validation_config",
 }
-CONTENT_TYPES = ("text/plain", "text/css", "text/html", "application/javascript", "application/json")
+CONTENT_TYPES = ("text/html", "application/json", "application/javascript", "text/css", "text/plain")
 _REDIRECT_DEFAULTS = {
     "protocol": "#{protocol}",
     "port": "#{port}",
@@ -67,10 +67,13 @@ def parse_actions(
     """
     actions = _in_order(list(given))
     routing = [action for action in actions if action["type"] in ROUTING]
+    types = list(dict.fromkeys(action["type"] for action in routing))
+    if len(types) > 1:
+        raise validation_error(f"Action types '{','.join(types)}' cannot be specified together")
     if len(routing) != 1:
         raise validation_error("Actions must have exactly one of forward, redirect, fixed-response")
     if actions[-1]["type"] not in ROUTING:
-        raise validation_error("The last action must be one of forward, redirect, fixed-response")
+        raise validation_error(f"An action of type '{types[0]}' must have a higher order than all other actions")
     if len(actions) > 2:
         raise ApiError("TooManyActions", "A rule can have at most one authentication action before its routing action")
     return [_parse_action(view, call, balancer, protocol, action, list(old)) for action in actions]
@@ -89,7 +92,7 @@ def _in_order(actions: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         return actions
     orders = [action.get("order") for action in actions]
     if any(order is None for order in orders):
-        raise validation_error("An order must be specified for each action when there are several actions")
+        raise validation_error("When you specify multiple actions, you must specify an order for each action")
     if len(set(orders)) < len(orders):
         raise validation_error("The order of each action must be unique")
     return sorted(actions, key=lambda action: int(action["order"]))
@@ -105,6 +108,10 @@ def _parse_action(
 ) -> dict[str, Any]:
     type_ = given["type"]
     own = _CONFIG_OF_TYPE[type_]
+    if type_ != "forward" and given.get(own) is None:
+        raise validation_error(
+            f"For actions of type '{type_}', you must specify the following fields: '{_config_name(own)}'"
+        )
     for other, foreign in _CONFIG_OF_TYPE.items():
         if other != type_ and given.get(foreign) is not None:
             raise validation_error(f"The '{_config_name(foreign)}' field is not compatible with action type '{type_}'")
@@ -117,9 +124,7 @@ def _parse_action(
         action["order"] = given["order"]
     if type_ == "forward":
         return action | _parse_forward(view, call, balancer, protocol, given)
-    config = given.get(own)
-    if config is None:
-        raise validation_error(f"A '{_config_name(own)}' must be specified for action type '{type_}'")
+    config = given[own]
     if type_ == "redirect":
         return action | {own: _parse_redirect(protocol, config)}
     if type_ == "fixed-response":
@@ -143,12 +148,14 @@ def _parse_forward(
     if not single and not entries:
         raise validation_error("A target group ARN must be specified for action type 'forward'")
     if single and entries and [entry.get("target_group_arn") for entry in entries] != [single]:
-        raise validation_error("You cannot specify both TargetGroupArn and a different ForwardConfig")
+        raise validation_error(
+            "You can specify both a target group list and a top-level target group ARN only if the ARNs match"
+        )
     if not entries:
         entries = [{"target_group_arn": single}]
     most = LIMITS["target-groups-per-action-on-application-load-balancer"]
     if len(entries) > most:
-        raise ApiError("TooManyTargetGroups", f"A forward action can have at most {most} target groups")
+        raise ApiError("TooManyTargetGroups", f"You cannot specify more than {most} target groups per action")
     groups: dict[str, TargetGroup] = {}
     shares = []
     for entry in entries:
@@ -156,11 +163,18 @@ def _parse_forward(
         if arn in groups:
             raise validation_error(f"Target group '{arn}' was specified more than once")
         groups[arn] = require_target_group(view, call, arn)
-        weight = 1 if entry.get("weight") is None else entry["weight"]
-        if not 0 <= weight <= _WEIGHT_MOST:
-            raise validation_error("The weight for each target group must be between 0 and 999, inclusive")
+        weight = entry.get("weight")
+        if len(entries) > 1:  # one among several needs a weight
+            if weight is None or not 0 <= weight <= _WEIGHT_MOST:
+                raise validation_error("The weight for each target group must be between 0 and 999, inclusive")
+        else:
+            weight = 1 if weight is None else weight
+            if not 1 <= weight <= _WEIGHT_MOST:
+                raise validation_error("The weight for the target group must be between 1 and 999, inclusive")
         shares.append({"target_group_arn": arn, "weight": weight})
     stickiness = _parse_stickiness(config.get("target_group_stickiness_config") or {})
+    if len({group.ip_address_type for group in groups.values() if group.target_type != "lambda"}) > 1:
+        raise invalid_configuration("The IP address types of the target groups for a single action must be the same")
     for group in groups.values():
         _require_compatible(balancer, protocol, group)
     if len(groups) > 1 and not stickiness["enabled"]:
@@ -180,7 +194,7 @@ def _parse_forward(
 def _parse_stickiness(config: Mapping[str, Any]) -> dict[str, Any]:
     enabled, seconds = bool(config.get("enabled")), config.get("duration_seconds")
     if enabled and seconds is None:
-        raise validation_error("A duration must be specified when target group stickiness is enabled")
+        raise validation_error("You must provide a duration when enabling target group stickiness")
     if seconds is not None and not 1 <= seconds <= _DURATION_MOST:
         raise validation_error(f"Target group stickiness duration must be between 1 and {_DURATION_MOST} seconds")
     return {"enabled": enabled} if seconds is None else {"enabled": enabled, "duration_seconds": seconds}
@@ -193,7 +207,7 @@ def _require_compatible(balancer: LoadBalancer, protocol: str, group: TargetGrou
     if group.protocol not in ("HTTP", "HTTPS"):
         raise ApiError(
             "IncompatibleProtocols",
-            f"The following target groups are not compatible with listener protocol '{protocol}': {group.id}",
+            f"The listener and the following target groups have incompatible protocols: {group.id}",
         )
     if group.protocol_version in ("HTTP2", "GRPC") and protocol != "HTTPS":
         raise invalid_configuration(
@@ -202,11 +216,11 @@ def _require_compatible(balancer: LoadBalancer, protocol: str, group: TargetGrou
         )
     if group.vpc_id != balancer.vpc_id:
         raise invalid_configuration(
-            f"The following target groups are not in the load balancer VPC '{balancer.vpc_id}': {group.id}"
+            f"The following target groups are in a different VPC than load balancer '{balancer.id}': {group.id}"
         )
     if group.ip_address_type == "ipv6" and balancer.ip_address_type == "ipv4":
         raise invalid_configuration(
-            "Target groups with IP address type 'ipv6' cannot be used with load balancers of IP address type 'ipv4'"
+            "You cannot associate an IPv6 target group with a load balancer that has an 'ipv4' IP address type"
         )
 
 
@@ -219,9 +233,12 @@ def _parse_redirect(protocol: str, config: Mapping[str, Any]) -> dict[str, Any]:
         raise validation_error("The redirect protocol must be one of 'HTTP', 'HTTPS', '#{protocol}'")
     port = full["port"]
     if port != "#{port}" and not (re.fullmatch(r"\d{1,5}", port) and 1 <= int(port) <= 65535):
-        raise validation_error("The redirect port must be a value from 1 to 65535 or '#{port}'")
-    if not full["path"].startswith("/"):
-        raise validation_error("The redirect path must start with '/'")
+        raise validation_error("The Port parameter must be either an integer between 1 and 65535 or '#{port}'.")
+    if not full["path"].startswith("/") or any(full["path"].count(p) > 1 for p in ("#{path}", "#{host}", "#{port}")):
+        raise validation_error(
+            "The Path parameter must be a valid path, should start with a '/', and may contain up to one of each of "
+            "these placeholders: '#{path}', '#{host}', '#{port}'."
+        )
     if full["query"].startswith("?"):
         raise validation_error("The redirect query must not start with '?'")
     if "%" in full["host"]:
@@ -234,12 +251,9 @@ def _parse_redirect(protocol: str, config: Mapping[str, Any]) -> dict[str, Any]:
         if name not in _REDIRECT_DEFAULTS:
             raise validation_error(f"The placeholder '#{{{name}}}' cannot be used in the redirect query")
     if protocol == "HTTPS" and full["protocol"] == "HTTP":
-        raise invalid_action("A redirect from HTTPS to HTTP is not supported")
+        raise invalid_action("You cannot redirect HTTPS to HTTP.")
     if all(full[key] == _REDIRECT_DEFAULTS[key] for key in ("protocol", "port", "host", "path")):
-        raise invalid_action(
-            "A redirect action must modify at least one of the following components to avoid a redirect loop: "
-            "protocol, port, hostname or path"
-        )
+        raise invalid_action("The redirect configuration is not valid because it creates a loop.")
     return {**full, "status_code": config["status_code"]}
 
 
@@ -249,7 +263,7 @@ def _parse_fixed_response(config: Mapping[str, Any]) -> dict[str, Any]:
     content_type = config.get("content_type")
     if content_type and content_type not in CONTENT_TYPES:
         listed = ", ".join(f"'{type_}'" for type_ in CONTENT_TYPES)
-        raise invalid_action(f"The ContentType must be one of:{listed}")
+        raise invalid_action(f"The ContentType must be one of:{listed}.")
     parsed = {"status_code": config["status_code"]}
     if config.get("message_body") is not None:
         if len(config["message_body"].encode()) > 1024:
@@ -263,18 +277,20 @@ def _parse_fixed_response(config: Mapping[str, Any]) -> dict[str, Any]:
 # ── authenticate, jwt-validation (HTTPS listeners) ───────────────────────────────────────────────────
 
 
-def _require_https(name: str, url: str, most: int = 1024) -> None:
+def _require_https(url: str, most: int = 1024) -> None:
     if not re.fullmatch(r"https://[^/\s]+(/\S*)?", url) or len(url) > most:
-        raise validation_error(f"The '{name}' must be a full URL with the HTTPS protocol")
+        raise validation_error(f"The '{url}' URL is not valid")
 
 
 def _parse_session(config: Mapping[str, Any]) -> dict[str, Any]:
     """What authenticate-oidc and authenticate-cognito have in common, with the defaults that answers show."""
     seconds = config.get("session_timeout")
     if seconds is not None and not 1 <= seconds <= _DURATION_MOST:
-        raise validation_error(f"The session timeout must be between 1 and {_DURATION_MOST} seconds")
+        raise validation_error(f"'Session timeout' value '{seconds}' must be between 1 and {_DURATION_MOST} inclusive")
     if len(config.get("authentication_request_extra_params") or {}) > _EXTRA_PARAMETERS_MOST:
-        raise validation_error(f"At most {_EXTRA_PARAMETERS_MOST} extra parameters can be specified")
+        raise validation_error(
+            f"You can specify up to {_EXTRA_PARAMETERS_MOST} extra authentication request parameters"
+        )
     defaults = {
         "session_cookie_name": "AWSELBAuthSessionCookie",
         "scope": "openid",
@@ -285,9 +301,9 @@ def _parse_session(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse_oidc(config: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    _require_https("Issuer", config["issuer"])
+    _require_https(config["issuer"])
     for name in ("authorization_endpoint", "token_endpoint", "user_info_endpoint"):
-        _require_https(_config_name(name), config[name])
+        _require_https(config[name])
     parsed = _parse_session(config)
     if parsed.pop("use_existing_client_secret", False):
         if not earlier.get("client_secret"):
@@ -299,7 +315,7 @@ def _parse_oidc(config: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[s
 
 
 def _parse_jwt(config: Mapping[str, Any]) -> dict[str, Any]:
-    _require_https("JwksEndpoint", config["jwks_endpoint"], 256)
+    _require_https(config["jwks_endpoint"], 256)
     if not 1 <= len(config["issuer"]) <= 256:
         raise validation_error("The 'Issuer' must have 1 to 256 characters")
     claims = list(config.get("additional_claims") or ())

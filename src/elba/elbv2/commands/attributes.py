@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -17,28 +17,35 @@ from elba.elbv2.commands.lookup import (
     validation_error,
 )
 from elba.elbv2.resources import Listener, Target, TargetGroup
+from elba.errors import ApiError
 from elba.store.interface import Transaction
 
 
 def _changes(
-    given: Iterable[Mapping[str, str]], table: Mapping[str, tables.Attribute], kind: str, noun: str, owners: str
+    given: Sequence[Mapping[str, str]],
+    table: Mapping[str, tables.Attribute],
+    kind: str,
+    noun: str,
+    elsewhere: Callable[[str], ApiError | None],
+    twice: str,
 ) -> dict[str, str]:
     """The keys and values of a request, each checked against its row.
 
-    Raises: ValidationError (unknown key, bad value, key given twice), InvalidConfigurationRequest (other kind's key).
+    `elsewhere`: what to say to a key that others have; None = that it is not known. `twice`: to keys given twice.
+    Raises: ValidationError (unknown key, bad value, key given twice), what `elsewhere` says.
     """
     changes: dict[str, str] = {}
+    keys = [entry.get("key") or "" for entry in given]
+    if repeated := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+        raise validation_error(twice.replace("{keys}", ", ".join(repeated)))
     for entry in given:
         key, value = entry.get("key") or "", entry.get("value") or ""
         row = table.get(key)
-        if row is None:
-            raise validation_error(f"{noun} attribute key '{key}' is not recognized")
-        if kind not in row.kinds:
-            raise invalid_configuration(f"{noun} attribute key '{key}' is not supported on {owners} '{kind}'")
-        if key in changes:
-            raise validation_error(f"{noun} attribute key '{key}' was specified more than once")
+        if row is None or kind not in row.kinds:
+            unknown = validation_error(f"{noun} attribute key '{key}' is not recognized")
+            raise elsewhere(key) or unknown
         if wrong := row.check(value):
-            raise validation_error(f"'{key}' value '{value}' is not valid: it {wrong}")
+            raise validation_error(wrong.replace("{key}", key).replace("{value}", value))
         changes[key] = value
     return changes
 
@@ -50,17 +57,24 @@ def modify_load_balancer_attributes(tx: Transaction, call: Call, request: Reques
     """
     balancer = require_load_balancer(tx, call, request["load_balancer_arn"])
     changes = _changes(
-        request["attributes"], tables.LOAD_BALANCER, balancer.type, "Load balancer", "load balancers with type"
+        request["attributes"],
+        tables.LOAD_BALANCER,
+        balancer.type,
+        "Load balancer",
+        lambda key: None,
+        "Attribute key '{keys}' has been specified more than once",
     )
     if changes.get("load_balancing.cross_zone.enabled") == "false":
         raise invalid_configuration(
-            "Cross-zone load balancing cannot be turned off for load balancers with type 'application'"
+            "The value for 'load_balancing.cross_zone.enabled' must always be 'true' for an Application Load Balancer"
         )
     before = tables.attributes_of_load_balancer(balancer)
     after = {**before, **changes}
     for kind in tables.LOG_KINDS:
         if after.get(f"{kind}.s3.enabled") == "true" and not after[f"{kind}.s3.bucket"]:
-            raise invalid_configuration(f"A bucket must be specified when '{kind}.s3.enabled' is 'true'")
+            raise invalid_configuration(
+                f"The key '{kind}.s3.bucket' must set in order to enable {kind.replace('_', ' ')}"
+            )
     defaults = tables.attributes_of_load_balancer(msgspec.structs.replace(balancer, attributes={}))
     changed = msgspec.structs.replace(balancer, attributes=tables.without_defaults(after, defaults))
     tx.put(changed)
@@ -70,7 +84,19 @@ def modify_load_balancer_attributes(tx: Transaction, call: Call, request: Reques
 def modify_listener_attributes(tx: Transaction, call: Call, request: Request) -> Answer:
     """Changes attributes of a listener, all or none; answers with all of them."""
     listener = require_listener(tx, call, request["listener_arn"])
-    changes = _changes(request["attributes"], tables.LISTENER, listener.protocol, "Listener", "listeners with protocol")
+
+    def elsewhere(key: str) -> ApiError | None:
+        known = key in tables.LISTENER or key in tables.ELSEWHERE_LISTENER
+        return invalid_configuration("The provided listener attribute is not supported") if known else None
+
+    changes = _changes(
+        request["attributes"],
+        tables.LISTENER,
+        listener.protocol,
+        "Listener",
+        elsewhere,
+        "Attribute key '{keys}' has been specified more than once",
+    )
     defaults = tables.attributes_of_listener(msgspec.structs.replace(listener, attributes={}))
     # An empty header name means the standard one.
     changes = {key: value or defaults[key] for key, value in changes.items()}
@@ -84,8 +110,21 @@ def modify_target_group_attributes(tx: Transaction, call: Call, request: Request
     """Changes attributes of a target group, all or none; answers with all of them."""
     group = require_target_group(tx, call, request["target_group_arn"])
     _require_stickiness_type(group, request["attributes"])
+
+    def elsewhere(key: str) -> ApiError | None:
+        if key not in tables.TARGET_GROUP and key not in tables.ELSEWHERE_TARGET_GROUP:
+            return None
+        owner = "target type 'lambda'" if group.target_type == "lambda" else f"{group.protocol} protocol"
+        name = tables.NAMES_WITHIN.get(key, key)
+        return invalid_configuration(f"A target group with {owner} does not support the attribute {name}")
+
     changes = _changes(
-        request["attributes"], tables.TARGET_GROUP, group.target_type, "Target group", "target groups with type"
+        request["attributes"],
+        tables.TARGET_GROUP,
+        group.target_type,
+        "Target group",
+        elsewhere,
+        "Target group attribute keys must be unique: '[{keys}]'",
     )
     after = {**tables.attributes_of_target_group(group), **changes}
     _require_consistent(tx, group, after)
@@ -119,9 +158,8 @@ def _require_consistent(tx: Transaction, group: TargetGroup, after: Mapping[str,
     if after["slow_start.duration_seconds"] != "0" and algorithm != "round_robin":
         raise invalid_configuration(f"Slow start cannot be used with the load balancing algorithm '{algorithm}'")
     if after["load_balancing.algorithm.anomaly_mitigation"] == "on" and algorithm != "weighted_random":
-        raise invalid_configuration(
-            "Anomaly mitigation can only be turned on with the load balancing algorithm 'weighted_random'"
-        )
+        name = algorithm.replace("_", " ")
+        raise invalid_configuration(f"You cannot enable both anomaly mitigation and {name} algorithm on a target group")
     if sticky and algorithm == "weighted_random":
         raise invalid_configuration("Stickiness cannot be used with the load balancing algorithm 'weighted_random'")
     name = after["stickiness.app_cookie.cookie_name"]
@@ -153,5 +191,5 @@ def _require_thresholds(after: Mapping[str, str]) -> None:
         routing = after[f"target_group_health.unhealthy_state_routing.minimum_healthy_targets.{unit}"]
         if dns != "off" and routing != "off" and int(dns) < int(routing):
             raise invalid_configuration(
-                f"The DNS failover {unit} threshold must be greater than or equal to the unhealthy state routing one"
+                "DNS failover threshold must be greater than or equal to unhealthy state routing threshold"
             )

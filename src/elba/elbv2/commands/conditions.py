@@ -14,6 +14,7 @@ from typing import Any
 
 from elba.elbv2.commands.lookup import validation_error
 from elba.elbv2.limits import LIMITS
+from elba.errors import ApiError
 
 _CONFIG_OF_FIELD = {
     "path-pattern": "path_pattern_config",
@@ -23,7 +24,7 @@ _CONFIG_OF_FIELD = {
     "query-string": "query_string_config",
     "source-ip": "source_ip_config",
 }
-_FIELDS_LISTED = ",".join(_CONFIG_OF_FIELD)
+_FIELDS_LISTED = "http-header,http-request-method,host-header,query-string,path-pattern,source-ip"
 _WITH_VALUES = ("path-pattern", "host-header")
 _WITH_REGEX = ("path-pattern", "host-header", "http-header")
 _WITH_WILDCARDS = ("path-pattern", "host-header", "http-header", "query-string")
@@ -61,29 +62,28 @@ def _require_regex(regex: str, most: int) -> None:
 
 def _require_length(field: str, value: str, most: int) -> None:
     if len(value) > most:
-        raise validation_error(f"The '{field}' value is too long; the limit is '{most}'")
+        raise validation_error(f"Condition value for '{field}' cannot contain more than {most} characters")
     if not value:
         raise validation_error("A condition value must be specified")
+
+
+def _bad_character(value: str) -> ApiError:
+    return validation_error(f"Condition value '{value}' contains a character that is not valid")
 
 
 def _check_matching(field: str, pattern: re.Pattern[str], most: int = VALUE_LENGTH_MOST) -> Callable[[str], None]:
     def check(value: str) -> None:
         _require_length(field, value, most)
         if not pattern.fullmatch(value):
-            raise validation_error(f"The '{field}' value '{value}' contains one or more invalid characters")
+            raise _bad_character(value)
 
     return check
 
 
 def _check_host(value: str) -> None:
     _require_length("host-header", value, VALUE_LENGTH_MOST)
-    if not re.fullmatch(r"[A-Za-z0-9.*?-]+", value):
-        raise validation_error(f"The 'host-header' value '{value}' contains one or more invalid characters")
     if not _HOST.fullmatch(value):
-        raise validation_error(
-            f"The 'host-header' value '{value}' must contain at least one '.', with only alphabetical characters "
-            "after the final '.'"
-        )
+        raise _bad_character(value)
 
 
 def _check_source(value: str) -> None:
@@ -94,7 +94,7 @@ def _check_source(value: str) -> None:
     except ValueError:
         network = None
     if network is None or "/" not in value:
-        raise validation_error(f"The 'source-ip' value '{value}' must be a valid CIDR block")
+        raise validation_error(f"The specified value '{value}' is not a valid CIDR block")
     if str(network) == "255.255.255.255/32":
         raise validation_error("The 'source-ip' value '255.255.255.255/32' is not supported")
 
@@ -102,9 +102,7 @@ def _check_source(value: str) -> None:
 def _check_method(value: str) -> None:
     _require_length("http-request-method", value, NAME_LENGTH_MOST)
     if not _METHOD.fullmatch(value):
-        raise validation_error(
-            "The 'http-request-method' value is invalid; the allowed characters are A-Z, hyphen and underscore"
-        )
+        raise _bad_character(value)
 
 
 _VALUE_CHECKS: dict[str, Callable[[str], None]] = {
@@ -128,7 +126,7 @@ def parse_conditions(given: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     values = [text for condition in conditions for text in _texts(condition)]
     most = LIMITS["condition-values-per-alb-rule"]
     if len(values) > most:
-        raise validation_error(f"A rule can only have '{most}' condition values")
+        raise validation_error(f"A rule can only have '{most}' condition values and regex values")
     wildcards = sum(
         _wildcards(text)
         for condition in conditions
@@ -156,14 +154,17 @@ def _wildcards(text: str) -> int:
 def _parse_condition(given: Mapping[str, Any]) -> dict[str, Any]:
     field = given.get("field") or ""
     if field not in _CONFIG_OF_FIELD:
-        raise validation_error(f"Condition field '{field}' must be one of '[{_FIELDS_LISTED}]'")
+        raise validation_error(f"Condition field '{field}' must be one of '{_FIELDS_LISTED}'")
     own = _CONFIG_OF_FIELD[field]
+    _require_own(given, field, own)
     for other, foreign in _CONFIG_OF_FIELD.items():
         if other != field and given.get(foreign):
             raise validation_error(f"The '{_config_name(foreign)}' field is not compatible with '{field}'")
     values, regexes = list(given.get("values") or ()), list(given.get("regex_values") or ())
     config: dict[str, Any] = dict(given.get(own) or {})
     for name, listed, allowed in (("Values", values, _WITH_VALUES), ("RegexValues", regexes, _WITH_REGEX)):
+        if listed and field not in allowed and name == "RegexValues":
+            raise validation_error(f"'RegexValues' is not supported for a condition of type '{field}'")
         if listed and field not in allowed:
             raise validation_error(f"The '{name}' field is not compatible with '{field}'")
         if listed and config:
@@ -181,6 +182,16 @@ def _parse_condition(given: Mapping[str, Any]) -> dict[str, Any]:
     return _parse_valued(field, own, config)
 
 
+def _require_own(given: Mapping[str, Any], field: str, own: str) -> None:
+    """Raises: ValidationError if the condition says nothing in a form that its field has."""
+    forms = ["Values"] * (field in _WITH_VALUES) + ["RegexValues"] * (field in _WITH_VALUES)
+    members = {"Values": "values", "RegexValues": "regex_values"}
+    said = given.get(own) is not None or any(given.get(m) for m in members.values())
+    if not said:
+        fields = " or ".join([*forms, _config_name(own)])
+        raise validation_error(f"For conditions of type '{field}', you must specify the following fields: '{fields}'")
+
+
 def _parse_valued(field: str, own: str, config: Mapping[str, Any]) -> dict[str, Any]:
     values, regexes = list(config.get("values") or ()), list(config.get("regex_values") or ())
     parsed: dict[str, Any] = {}
@@ -189,17 +200,22 @@ def _parse_valued(field: str, own: str, config: Mapping[str, Any]) -> dict[str, 
         if not name:
             raise validation_error("A header name must be specified for a condition of type 'http-header'")
         if len(name) > NAME_LENGTH_MOST:
-            raise validation_error(f"The 'HttpHeaderName' value is too long; the limit is '{NAME_LENGTH_MOST}'")
+            raise validation_error(
+                f"Condition value for 'http-header' cannot contain more than {NAME_LENGTH_MOST} characters"
+            )
         if not _TOKEN.fullmatch(name):
             raise validation_error(f"The 'HttpHeaderName' value '{name}' contains one or more invalid characters")
         if name.lower() == "host":
-            raise validation_error("The 'HttpHeaderName' value cannot be 'Host'; use a 'host-header' condition")
+            raise validation_error("You cannot specify 'host' as an HTTP header name")
         parsed["http_header_name"] = name
+    if field in _WITH_REGEX and bool(values) == bool(regexes):
+        raise validation_error(
+            f"You must provide exactly one of the following: ['Values' 'RegexValues'] for config of type "
+            f"'{_config_name(own)}'"
+        )
     if not values and not regexes:
         what = "'source-ip'" if field == "source-ip" else "condition"
         raise validation_error(f"A {what} value must be specified")
-    if values and regexes:
-        raise validation_error(f"You cannot provide both values and regex values for a condition of type '{field}'")
     for value in values:
         _VALUE_CHECKS[field](value)
     for regex in regexes:
@@ -220,8 +236,8 @@ def _parse_valued(field: str, own: str, config: Mapping[str, Any]) -> dict[str, 
     return condition
 
 
-_check_query_value = _check_matching("Value", _VISIBLE)
-_check_query_key = _check_matching("Key", _VISIBLE)
+_check_query_value = _check_matching("query-string", _VISIBLE)
+_check_query_key = _check_matching("query-string", _VISIBLE)
 
 
 def _parse_query(config: Mapping[str, Any]) -> list[dict[str, str]]:

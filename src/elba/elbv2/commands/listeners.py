@@ -36,7 +36,7 @@ _PROTOCOLS = ("HTTP", "HTTPS")
 def require_certificates(view: View, call: Call, certificate_arns: Iterable[str]) -> None:
     """Raises: ValidationError (malformed), CertificateNotFound, UnsupportedCertificate."""
     for arn in certificate_arns:
-        if not CERTIFICATE_ARN.fullmatch(arn):
+        if not CERTIFICATE_ARN.fullmatch(arn) and not arn.startswith("arn:"):
             raise validation_error(f"Certificate ARN '{arn}' is not valid")
         found = find_certificate(view, call.account, call.region, arn)
         if found is None:
@@ -72,7 +72,7 @@ def _parse_settings(
     if protocol not in _PROTOCOLS:
         raise validation_error(f"Listener protocol '{protocol}' must be one of '{', '.join(_PROTOCOLS)}'")
     if request.get("alpn_policy"):
-        raise validation_error("An ALPN policy can only be specified for TLS listeners")
+        raise validation_error("You cannot set ALPN policy on load balancers of type 'application'")
     given = request.get("certificates")
     policy = request.get("ssl_policy")
     mutual = request.get("mutual_authentication")
@@ -80,18 +80,16 @@ def _parse_settings(
         if given:
             raise validation_error("A certificate cannot be specified for HTTP listeners")
         if policy:
-            raise validation_error("An SSL policy cannot be specified for HTTP listeners")
+            raise validation_error("An SSL policy cannot be specifed for HTTP listeners")
         if mutual and mutual.get("mode", "off") != "off":
-            raise validation_error("Mutual authentication can only be specified for HTTPS listeners")
+            raise validation_error("Mutual Authentication cannot be set for non secure listeners")
         return _Settings(port, protocol, [], "", {})
     kept = old.certificates if old and old.protocol == protocol else []
     certificates = [entry.get("certificate_arn") or "" for entry in given] if given else kept[:1]
     if not certificates:
         raise validation_error(f"A certificate must be specified for {protocol} listeners")
     if len(certificates) > 1:
-        raise validation_error(
-            f"You must provide a list containing exactly one certificate if the listener protocol is {protocol}"
-        )
+        raise validation_error(f"Up to '1' certificate ARNs can be specified, but '{len(certificates)}' were specified")
     if any(entry.get("is_default") is not None for entry in given or ()):
         raise validation_error("You cannot set IsDefault for a certificate of a listener")
     require_certificates(view, call, certificates)
@@ -124,7 +122,8 @@ def _require_verify_quota(view: View, balancer: LoadBalancer, listener: Listener
     verifying = [o for o in others if o.mutual_authentication.get("mode") == "verify"]
     if sum(listener is None or other.id != listener.id for other in verifying) >= VERIFY_LISTENERS_PER_LOAD_BALANCER:
         raise invalid_configuration(
-            f"At most {VERIFY_LISTENERS_PER_LOAD_BALANCER} listeners of a load balancer can verify client certificates"
+            "You have reached the maximum number of listeners with mutual authentication with verify mode that you can "
+            f"associate with load balancer '{balancer.id}': [{VERIFY_LISTENERS_PER_LOAD_BALANCER}]"
         )
 
 
@@ -249,7 +248,7 @@ def add_listener_certificates(tx: Transaction, call: Call, request: Request) -> 
     if any(entry.get("is_default") is not None for entry in given):
         raise validation_error("You cannot set IsDefault when adding certificates to a listener")
     if listener.protocol != "HTTPS":
-        raise invalid_configuration(f"Certificates cannot be added to a listener with protocol '{listener.protocol}'")
+        raise validation_error(f"A certificate cannot be specified for {listener.protocol} listeners")
     added = [entry.get("certificate_arn") or "" for entry in given]
     require_certificates(tx, call, added)
     # Default certificates do not count against the quota, those in lists do.

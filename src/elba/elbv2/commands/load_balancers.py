@@ -29,6 +29,7 @@ FREE_ADDRESSES_NEEDED = 8
 SECURITY_GROUPS_MOST = 5
 CAPACITY_UNITS_LEAST, CAPACITY_UNITS_MOST = 100, 15_000
 CAPACITY_DECREASES_PER_DAY = 2
+NO_SOURCE_NAT = "'EnablePrefixForIpv6SourceNat' can only be specified for LoadBalancer type 'network'."
 DNS_SUFFIX = "elb.localhost"
 """Stands for amazonaws.com: `*.localhost` leads to this host everywhere."""
 
@@ -41,9 +42,10 @@ def require_load_balancer_name(name: str) -> None:
     if len(name) > 32:
         raise validation_error(f"{subject} cannot be longer than '32' characters")
     if not re.fullmatch(r"[A-Za-z0-9-]+", name):
-        raise validation_error(f"{subject} can only contain characters that are alphanumeric characters or hyphens(-)")
-    if name.startswith("-") or name.endswith("-"):
-        raise validation_error(f"{subject} cannot begin or end with '-'")
+        raise validation_error(f"{subject} can only contain characters that are alphanumeric characters and hyphens(-)")
+    for is_there, where in ((name.startswith("-"), "begin"), (name.endswith("-"), "end")):
+        if is_there:
+            raise validation_error(f"{subject} cannot {where} with a hyphen(-)")
     if name.lower().startswith("internal-"):
         raise validation_error(f"{subject} cannot begin with 'internal-'")
 
@@ -60,11 +62,12 @@ def _requested_subnets(request: Request) -> list[str] | None:
         if not mapping.get("subnet_id"):
             raise validation_error("A subnet ID must be specified for each subnet mapping")
         if mapping.get("allocation_id"):
+            raise invalid_configuration("Elastic IPs are not supported for load balancers with type 'application'")
+        if mapping.get("private_i_pv4_address"):
             raise invalid_configuration(
-                "Elastic IP addresses are not supported for load balancers of type 'application'"
+                "You can only specify private IPv4 addresses for Network Load Balancers with scheme 'internal'."
             )
         for member, text in (
-            ("private_i_pv4_address", "Private IPv4 addresses"),
             ("i_pv6_address", "IPv6 addresses"),
             ("source_nat_ipv6_prefix", "Source NAT prefixes"),
         ):
@@ -127,9 +130,7 @@ def _require_security_groups(view: View, call: Call, ids: Iterable[str], vpc_id:
         if group is None:
             raise ApiError("InvalidSecurityGroup", f"The security group '{id_}' does not exist")
         if group.vpc_id != vpc_id:
-            raise invalid_configuration(
-                "One or more security groups are invalid: all must belong to the load balancer's VPC"
-            )
+            raise invalid_configuration("One or more security groups are invalid")
     if len(ids) > SECURITY_GROUPS_MOST:
         raise invalid_configuration(f"A load balancer can have at most {SECURITY_GROUPS_MOST} security groups")
     return ids
@@ -210,7 +211,9 @@ def create_load_balancer(tx: Transaction, call: Call, request: Request) -> Answe
         else _default_security_group(tx, call, vpc_id)
     )
     if request.get("enable_prefix_for_ipv6_source_nat") == "on":
-        raise invalid_configuration("Source NAT prefixes are not supported for load balancers of type 'application'")
+        raise invalid_configuration(
+            "'EnablePrefixForIpv6SourceNat' can only be specified for LoadBalancer type 'network'."
+        )
     if pool := (request.get("ipam_pools") or {}).get("ipv4_ipam_pool_id"):
         raise invalid_configuration(f"The IPAM pool '{pool}' does not exist")
     if pool := request.get("customer_owned_ipv4_pool"):
@@ -313,7 +316,9 @@ def set_subnets(tx: Transaction, call: Call, request: Request) -> Answer:
         raise invalid_configuration("The subnets must belong to the load balancer's VPC")
     ip_address_type = request.get("ip_address_type") or balancer.ip_address_type
     if request.get("enable_prefix_for_ipv6_source_nat") == "on":
-        raise invalid_configuration("Source NAT prefixes are not supported for load balancers of type 'application'")
+        raise invalid_configuration(
+            "'EnablePrefixForIpv6SourceNat' can only be specified for LoadBalancer type 'network'."
+        )
     _require_ip_address_type(ip_address_type, balancer.scheme, subnets)
     kept = {subnet.id for subnet in subnets}
     for zone in balancer.zones:

@@ -20,10 +20,12 @@ from elba.errors import ApiError
 from elba.store.interface import Transaction, View
 
 _HTTP = ("HTTP", "HTTPS")
-_VERSIONS = ("HTTP1", "HTTP2", "GRPC")
+_NAME = "(?!^-)(?!.*-$)^[A-Za-z0-9-]+$"
+_VERSIONS = ("HTTP2", "HTTP1", "GRPC")
 _GRPC_PATH = "/AWS.ALB/healthcheck"
 _CODE_RANGES = {"http_code": (200, 499), "grpc_code": (0, 99)}
 _CODE_NAMES = {"http_code": "HttpCode", "grpc_code": "GrpcCode"}
+_MATCHER = {"http_code": "Health check matcher HTTP code", "grpc_code": "Health check matcher GRPC code"}
 _CODE_EXAMPLES = {"http_code": "200 | 200-399 | 200,201 ...", "grpc_code": "0 | 0-99 | 0,1 ..."}
 _MODIFIABLE = (
     "health_check_protocol",
@@ -45,10 +47,11 @@ def require_target_group_name(name: str) -> None:
         raise validation_error("A target group name must be specified")
     if len(name) > 32:
         raise validation_error(f"{subject} cannot be longer than '32' characters")
-    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
-        raise validation_error(f"{subject} can only contain characters that are alphanumeric characters or hyphens(-)")
-    if name.startswith("-") or name.endswith("-"):
-        raise validation_error(f"{subject} cannot begin or end with '-'")
+    if not re.fullmatch(_NAME, name):
+        raise validation_error(
+            f"1 validation error detected: Value '{name}' at 'targetGroupName' failed to satisfy constraint: Member "
+            f"must satisfy regular expression pattern: {_NAME}"
+        )
 
 
 def _require_built(target_type: str, protocol: str | None) -> None:
@@ -70,8 +73,11 @@ def parse_codes(kind: str, text: str) -> set[int]:
     for part in text.split(","):
         match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", part.strip())
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not least <= first <= last <= most:
+        if first > last:
             raise validation_error(f"{_CODE_NAMES[kind]} must be like {_CODE_EXAMPLES[kind]}")
+        for code in (first, last):
+            if not least <= code <= most:
+                raise validation_error(f"{_MATCHER[kind]} '{code}' must be within '{least}-{most}' inclusive")
         codes.update(range(first, last + 1))
     return codes
 
@@ -80,13 +86,13 @@ def _parse_matcher(given: Mapping[str, str] | None, version: str | None, default
     if not given:
         return default
     own, other = ("grpc_code", "http_code") if version == "GRPC" else ("http_code", "grpc_code")
+    text = given.get(own)
+    if not text:
+        raise validation_error(f"{_MATCHER[own]} cannot be empty")
     if given.get(other):
         raise validation_error(
             f"{_CODE_NAMES[other]} cannot be specified for target groups with protocol version '{version or 'HTTP1'}'"
         )
-    text = given.get(own)
-    if not text:
-        raise validation_error(f"{_CODE_NAMES[own]} must be specified")
     parse_codes(own, text)
     return {own: text}
 
@@ -96,18 +102,15 @@ def _require_health_check(group: TargetGroup) -> None:
     if group.target_type != "lambda":
         if not group.health_check_enabled:
             raise validation_error(
-                f"Health checks cannot be disabled for target groups with target type '{group.target_type}'"
+                f"Health check enabled must be true for target groups with target type '{group.target_type}'"
             )
         if group.health_check_protocol not in _HTTP:
             raise validation_error(
-                f"Health check protocol '{group.health_check_protocol}' is not supported for target groups with the "
-                f"{group.protocol} protocol"
+                f"Health check protocol '{group.health_check_protocol}' must be one of '{', '.join(_HTTP)}'"
             )
         port = group.health_check_port or ""
         if port != "traffic-port" and not (re.fullmatch(r"\d{1,5}", port) and 1 <= int(port) <= 65535):
-            raise validation_error(
-                f"Health check port '{port}' is not valid. Specify 'traffic-port' or a value from 1 to 65535."
-            )
+            raise validation_error(f"Health check port '{port}' must be within '1-65535' or 'traffic-port'")
     path = group.health_check_path or ""
     if not path.startswith("/") or len(path) > 1024 or not re.fullmatch(r"[\x21-\x7e]+", path):
         raise validation_error(f"Health check path '{path}' must begin with '/' and have at most 1024 characters")
@@ -157,16 +160,19 @@ def _new_group(view: View, call: Call, request: Request) -> TargetGroup:
 
 def _with_lambda(group: TargetGroup, request: Request) -> TargetGroup:
     for member, what in (
-        ("protocol", "A protocol"),
-        ("protocol_version", "A protocol version"),
-        ("port", "A port"),
-        ("vpc_id", "A VPC ID"),
-        ("health_check_protocol", "A health check protocol"),
-        ("health_check_port", "A health check port"),
-        ("target_control_port", "A target control port"),
+        ("protocol", "Protocol"),
+        ("protocol_version", "Protocol version"),
+        ("port", "Port"),
+        ("vpc_id", "VPC ID"),
+        ("health_check_protocol", "Health check protocol"),
+        ("health_check_port", "Health check port"),
     ):
         if request.get(member) is not None:
             raise validation_error(f"{what} cannot be specified for target groups with target type 'lambda'")
+    if request.get("ip_address_type") == "ipv6":
+        raise validation_error("Target type 'lambda' is not supported with an IPv6 target group")
+    if request.get("target_control_port") is not None:
+        raise validation_error("Target control port is not supported")
     return msgspec.structs.replace(
         group,
         health_check_enabled=False,
@@ -188,7 +194,7 @@ def _with_network(view: View, call: Call, group: TargetGroup, request: Request) 
         raise validation_error("A VPC ID must be specified")
     version = request.get("protocol_version") or "HTTP1"
     if version not in _VERSIONS:
-        raise validation_error(f"Protocol version '{version}' must be one of '{', '.join(_VERSIONS)}'")
+        raise validation_error(f"Target group protocol version '{version}' must be one of '[{', '.join(_VERSIONS)}]'")
     ip_address_type = request.get("ip_address_type") or "ipv4"
     if ip_address_type == "ipv6" and group.target_type != "ip":
         raise validation_error(

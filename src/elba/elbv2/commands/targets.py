@@ -122,8 +122,8 @@ def _ip_zone(view: View, group: TargetGroup, entry: Mapping[str, Any]) -> str:
         private = any(parsed in network for network in _PRIVATE_NETWORKS)
     if not private:
         raise validation_error(
-            f"The IP address '{address}' is not within a range that can be registered: the subnets of the target "
-            "group VPC, 10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12 or 192.168.0.0/16"
+            f"The IP address '{address}' is not allowed, as it must be an address from a VPC subnet, RFC1918, or "
+            "RFC6598"
         )
     if zone != "all":
         raise validation_error(
@@ -166,7 +166,11 @@ def register_targets(tx: Transaction, call: Call, request: Request) -> Answer:
         if any(entry.get("port") is not None for entry in entries):
             raise validation_error("You cannot specify a port for a target of type 'lambda'")
         if len(ids) > 1 or any(t.target_id != ids[0] for t in targets_in_use(tx, group)):
-            raise ApiError("TooManyTargets", "A target group of type 'lambda' can have only one target")
+            named = {*ids, *(t.target_id for t in targets_in_use(tx, group))}
+            raise ApiError(
+                "TooManyTargets",
+                f"Up to '1' Lambda function target(s) can be registered, but '{len(named)}' were specified",
+            )
         _require_function(tx, group, ids[0])
     if group.target_type == "instance":
         _require_instances(tx, group, ids)

@@ -155,10 +155,14 @@ def parse_mutual(view: View, call: Call, given: Mapping[str, Any]) -> dict[str, 
     """
     mode = given.get("mode") or "off"
     if mode not in ("off", "passthrough", "verify"):
-        raise validation_error(f"Mutual authentication mode '{mode}' must be one of 'off, passthrough, verify'")
+        raise validation_error(f"Mutual Authentication mode {mode} not found")
     arn = given.get("trust_store_arn")
     if mode == "verify" and not arn:
-        raise validation_error("A trust store ARN must be specified when the mutual authentication mode is 'verify'")
+        raise validation_error("Mutual Authentication mode verify requires a trust store arn")
+    if mode != "verify" and given.get("ignore_client_certificate_expiry"):
+        raise validation_error(f"Mutual Authentication mode {mode} does not support ignoring client certificate expiry")
+    if mode != "verify" and given.get("advertise_trust_store_ca_names") == "on":
+        raise validation_error(f"Mutual Authentication mode {mode} does not support advertise trust store ca names")
     if mode != "verify" and arn:
         raise validation_error(f"A trust store ARN cannot be specified when the mutual authentication mode is '{mode}'")
     if mode == "off":
