@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from elba.ec2.commands import launch_templates, security_groups
+from elba.ec2.commands import key_pairs, launch_templates, placement_groups, routes, security_groups
 from elba.ec2.queries import images
 from elba.ec2.queries import launch_templates as templates
 from elba.ec2.queries import security_groups as groups
+from elba.ec2.resources import RouteTable
 
 from .kit import AMI, Account
 
@@ -98,3 +99,81 @@ def test_a_malformed_group_in_a_filter_of_rules_is_refused_and_an_unknown_one_fi
     )
     answer = account.do(describe, filters=[{"name": "group-id", "values": ["sg-005216b55886f0fdc"]}])
     assert answer["security_group_rules"] == []
+
+
+TCP = {"ip_protocol": "tcp", "cidr_ip": "10.0.0.0/8"}
+ICMP = {**TCP, "ip_protocol": "icmp"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ({**TCP, "from_port": 65536, "to_port": 65536}, "TCP/UDP (from) port (65536) out of range"),
+        ({**TCP, "from_port": -1, "to_port": 80}, "TCP/UDP (from) port (-1) out of range"),
+        ({**TCP, "from_port": 65535, "to_port": 65534}, "Invalid TCP/UDP port range(65535:65534)"),
+        ({**ICMP, "from_port": 256, "to_port": 0}, "ICMP type (256) out of range"),
+        ({**ICMP, "from_port": 0, "to_port": -2}, "ICMP code (-2) out of range"),
+        ({**TCP, "from_port": 80, "to_port": 80, "cidr_ip": "10.0.0.0/33"}, "CIDR block 10.0.0.0/33 is malformed"),
+    ],
+)
+def test_rules_out_of_range(account: Account, rule: dict[str, Any], text: str) -> None:
+    group = account.do(security_groups.create_security_group, group_name="g", description="g")["group_id"]
+    authorize = security_groups.authorize_security_group_ingress
+    assert refusal(account, authorize, group_id=group, **rule) == ("InvalidParameterValue", text)
+
+
+@pytest.mark.parametrize(
+    ("command", "request_", "code", "text"),
+    [
+        (
+            security_groups.create_security_group,
+            {"group_name": "sg-bad", "description": "g"},
+            "InvalidParameterValue",
+            "Value (sg-bad) for parameter GroupName is invalid. Group names may not be in the format sg-*.",
+        ),
+        (
+            launch_templates.create_launch_template,
+            {"launch_template_name": "é", "launch_template_data": {"image_id": AMI}},
+            "InvalidLaunchTemplateName.MalformedException",
+            "A launch template name must be between 3 and 128 characters, and may contain letters, numbers, and the "
+            "following characters: - ( ) . / _.",
+        ),
+        (
+            launch_templates.create_launch_template,
+            {
+                "launch_template_name": "web",
+                "launch_template_data": {"instance_type": "t3.micro", "instance_requirements": {"v_cpu_count": {}}},
+            },
+            "InvalidParameterCombination",
+            "Either the instance type or the instance requirements can be specified in the request, but not both.",
+        ),
+        (
+            placement_groups.create_placement_group,
+            {"group_name": "p", "strategy": "cluster", "partition_count": 3},
+            "InvalidParameterCombination",
+            "partition-count is only available with the 'partition' strategy.",
+        ),
+        (
+            placement_groups.create_placement_group,
+            {"group_name": "p", "strategy": "cluster", "spread_level": "host"},
+            "InvalidParameterCombination",
+            "spread-level is only available with the 'spread' or 'partition' strategy.",
+        ),
+        (
+            key_pairs.create_key_pair,
+            {"key_name": " k ", "material": None},
+            "InvalidParameterValue",
+            "Invalid value ' k ' for keyName. It should be trimmed",
+        ),
+    ],
+)
+def test_what_else_is_refused(account: Account, command: Any, request_: dict[str, Any], code: str, text: str) -> None:
+    assert refusal(account, command, **request_) == (code, text)
+
+
+def test_a_route_has_one_target(account: Account) -> None:
+    table = next(t.id for t in account.tx.all(RouteTable))
+    both = {"gateway_id": "igw-0123456789abcdef0", "nat_gateway_id": "nat-0123456789abcdef0"}
+    for given, code in (({}, "MissingParameter"), (both, "InvalidParameterCombination")):
+        request = {"route_table_id": table, "destination_cidr_block": "10.9.0.0/16", **given}
+        assert refusal(account, routes.create_route, **request) == (code, routes.ONE_TARGET)

@@ -19,6 +19,8 @@ def _put(tx: Transaction, call: Call, request: Request, material: KeyMaterial) -
         raise missing("KeyName")
     if len(name) > 255 or not name.isascii():
         raise ApiError("InvalidParameterValue", "Key names have up to 255 ASCII characters.")
+    if name != name.strip():
+        raise ApiError("InvalidParameterValue", f"Invalid value '{name}' for keyName. It should be trimmed")
     if any(k.key_name == name for k in tx.all(KeyPair, call.account, call.region)):
         raise ApiError("InvalidKeyPair.Duplicate", f"The keypair '{name}' already exists.")
     pair = KeyPair(

@@ -51,8 +51,8 @@ def wanted_interfaces(view: View, call: Call, request: Request, default_type: st
         ]
     for name, what in (
         ("subnet_id", "an instance-level subnet ID"),
-        ("security_group_ids", "instance-level security groups"),
-        ("security_groups", "instance-level security groups"),
+        ("security_group_ids", "an instance-level security groups"),
+        ("security_groups", "an instance-level security groups"),
         ("private_ip_address", "an instance-level private IP address"),
     ):
         if request.get(name):

@@ -157,6 +157,6 @@ def _credits(request: Request, type_: InstanceType) -> str:
     if not type_.burstable:
         raise ApiError(
             "InvalidParameterCombination",
-            f"The CreditSpecification parameter is not supported for the instance type {type_.name}.",
+            f"The {type_.name} instance type does not support T2 Unlimited.",
         )
     return str(given)

@@ -73,8 +73,8 @@ def _check_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9().\-/_]{3,128}", name):
         raise ApiError(
             "InvalidLaunchTemplateName.MalformedException",
-            "Launch template names must be between 3 and 128 characters in length, and may contain letters, "
-            "numbers, and the following characters: - ( ) . / _",
+            "A launch template name must be between 3 and 128 characters, and may contain letters, numbers, and the "
+            "following characters: - ( ) . / _.",
         )
 
 
@@ -91,7 +91,7 @@ def _check_data(data: Mapping[str, Any] | None) -> dict[str, Any]:
     if cleaned.get("instance_requirements") and cleaned.get("instance_type"):
         raise ApiError(
             "InvalidParameterCombination",
-            "You cannot specify both InstanceType and InstanceRequirements in a launch template.",
+            "Either the instance type or the instance requirements can be specified in the request, but not both.",
         )
     for specification in cleaned.get("tag_specifications") or ():
         check_tags(specification.get("tags") or ())

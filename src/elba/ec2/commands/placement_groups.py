@@ -22,7 +22,14 @@ def create_placement_group(tx: Transaction, call: Call, request: Request) -> Ans
         raise ApiError("InvalidParameterValue", f"Invalid value '{strategy}' for Strategy.")
     partitions = request.get("partition_count")
     if partitions is not None and strategy != "partition":
-        raise ApiError("InvalidParameterCombination", "PartitionCount is for the strategy 'partition' only.")
+        raise ApiError(
+            "InvalidParameterCombination", "partition-count is only available with the 'partition' strategy."
+        )
+    if request.get("spread_level") and strategy == "cluster":
+        raise ApiError(
+            "InvalidParameterCombination",
+            "spread-level is only available with the 'spread' or 'partition' strategy.",
+        )
     if any(g.group_name == name for g in tx.all(PlacementGroup, call.account, call.region)):
         raise ApiError("InvalidPlacementGroup.Duplicate", f"The Placement Group '{name}' already exists.")
     group = PlacementGroup(

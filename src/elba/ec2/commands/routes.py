@@ -43,6 +43,11 @@ _TARGETS = (
     "vpc_endpoint_id",
     "core_network_arn",
 )
+ONE_TARGET = (
+    "The request must contain exactly one of gatewayId, localGatewayId, carrierGatewayId, natGatewayId, "
+    "networkInterfaceId, vpcPeeringConnectionId, egressOnlyInternetGatewayId, transitGatewayId, vpcEndpointId, "
+    "coreNetworkArn or instanceId"
+)
 _ABSENT = {
     "transit_gateway_id": "InvalidTransitGatewayID.NotFound",
     "local_gateway_id": "InvalidLocalGatewayID.NotFound",
@@ -111,9 +116,9 @@ def _target(view: View, call: Call, table: RouteTable, request: Request) -> tupl
     """(member, id). Raises: ApiError if it is not there, or in another VPC."""
     given = [(name, str(request[name])) for name in _TARGETS if request.get(name)]
     if not given:
-        raise ApiError("MissingParameter", "The request must contain the parameter gatewayId")
+        raise ApiError("MissingParameter", ONE_TARGET)
     if len(given) > 1:
-        raise ApiError("InvalidParameterCombination", "The request must contain exactly one target of the route.")
+        raise ApiError("InvalidParameterCombination", ONE_TARGET)
     name, id_ = given[0]
     if name in _ABSENT:
         raise ApiError(_ABSENT[name], f"The ID '{id_}' does not exist")

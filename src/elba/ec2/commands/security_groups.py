@@ -18,7 +18,7 @@ from elba.call import Answer, Call, Request
 from elba.ec2.addresses import groups_in_use
 from elba.ec2.commands.launch_interfaces import group_named
 from elba.ec2.defaults import allow_all_egress, default_vpc
-from elba.ec2.faults import invalid, missing, require
+from elba.ec2.faults import missing, require
 from elba.ec2.queries.security_groups import group_arn, render_rule
 from elba.ec2.resources import Permission, SecurityGroup, Tags, Vpc
 from elba.ec2.tagging import specified_tags, tag_list
@@ -43,11 +43,16 @@ def create_security_group(tx: Transaction, call: Call, request: Request) -> Answ
         raise missing("GroupDescription")
     if name == "default":
         raise ApiError("InvalidParameterValue", "Cannot use reserved security group name: default")
-    if not re.fullmatch(rf"{_TEXT}{{1,255}}", name) or name.startswith("sg-"):
+    if name.startswith("sg-"):
+        raise ApiError(
+            "InvalidParameterValue",
+            f"Value ({name}) for parameter GroupName is invalid. Group names may not be in the format sg-*.",
+        )
+    if not re.fullmatch(rf"{_TEXT}{{1,255}}", name):
         raise ApiError(
             "InvalidParameterValue",
             f"Invalid value '{name}' for groupName. It may have up to 255 of the characters a-z, A-Z, 0-9, spaces, "
-            "and ._-:/()#,@[]+=&;{}!$*, and must not start with sg-",
+            "and ._-:/()#,@[]+=&;{}!$*",
         )
     _check_text(description, "groupDescription")
     if request.get("vpc_id"):
@@ -418,8 +423,9 @@ def _rule(
         from_port, to_port = _ports(from_port, to_port)
     elif name in ("icmp", "icmpv6"):
         from_port, to_port = -1 if from_port is None else from_port, -1 if to_port is None else to_port
-        if not (-1 <= from_port <= 255 and -1 <= to_port <= 255):
-            raise ApiError("InvalidParameterValue", "ICMP types and codes are between -1 and 255.")
+        for what, value in (("type", from_port), ("code", to_port)):
+            if not -1 <= value <= 255:
+                raise ApiError("InvalidParameterValue", f"ICMP {what} ({value}) out of range")
     else:
         from_port = to_port = -1
     _check_text(description, "rule description")
@@ -445,9 +451,9 @@ def _ports(from_port: int | None, to_port: int | None) -> tuple[int, int]:
         )
     if from_port == -1 and to_port == -1:
         return 0, 65535
-    for port in (from_port, to_port):
+    for end, port in (("from", from_port), ("to", to_port)):
         if not 0 <= port <= 65535:
-            raise ApiError("InvalidParameterValue", f"Invalid value '{port}' for port. Must be between 0 and 65535.")
+            raise ApiError("InvalidParameterValue", f"TCP/UDP ({end}) port ({port}) out of range")
     if from_port > to_port:
-        raise invalid(f"{from_port}-{to_port}", "portRange", "The from port must not exceed the to port.")
+        raise ApiError("InvalidParameterValue", f"Invalid TCP/UDP port range({from_port}:{to_port})")
     return from_port, to_port
