@@ -178,9 +178,13 @@ def test_clients_are_verified_and_targets_are_not(site: tuple[Site, pki.Pair], e
         shown = elba.run("logs", "--lb", "mutual", "--type", kind, "--json", check=False).stdout.splitlines()
         return [json.loads(line) for line in shown]
 
-    connections = eventually(lambda: (of := logged("connection"))[2:] and of, 10, "the connections being logged")
-    statuses = [each["tls_verify_status"] for each in connections]
-    assert statuses[-2:] == ["Failed:UnmappedConnectionError", "Failed:ClientCertUntrusted"], statuses
+    def refused() -> list[dict[str, Any]] | None:
+        found = logged("connection")
+        statuses = [each["tls_verify_status"] for each in found]
+        wanted = ["Failed:UnmappedConnectionError", "Failed:ClientCertUntrusted"]
+        return found if statuses[-2:] == wanted else None
+
+    connections = eventually(refused, 10, "the connections being logged")
     served = next(each for each in connections if each["tls_verify_status"] == "Success")
     assert (served["leaf_client_cert_subject"], served["tls_protocol"]) == ("CN=one,O=Shop\\, Inc.", "TLSv1.3")
     assert (served["listener_port"], connections[-1]["leaf_client_cert_serial_number"]) == (shop.port, "03A5B1")

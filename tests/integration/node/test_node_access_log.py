@@ -54,9 +54,9 @@ class Logged:
         return sorted(self.folder.rglob("*.log.gz"))
 
     def records(self) -> list[Mapping[str, Value]]:
-        """Of all files, in the order of time."""
+        """Of all files, in the order in which the requests came: a worker may log an answer after the next request."""
         lines = [line for path in self.files() for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
-        return sorted((parse(line) for line in lines), key=lambda fields: str(fields["time"]))
+        return sorted((parse(line) for line in lines), key=lambda fields: str(fields["request_creation_time"]))
 
 
 @pytest.fixture
