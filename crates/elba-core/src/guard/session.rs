@@ -86,7 +86,13 @@ impl Session {
         let mut value = Vec::new();
         for number in 0..MAX_SHARDS {
             match find_cookie(buffer, fields, &format!("{name}-{number}")) {
-                Some(shard) => value.extend_from_slice(shard),
+                Some(shard) => {
+                    value.extend_from_slice(shard);
+                    // what follows a short one is left from a longer session
+                    if shard.len() < SHARD {
+                        break;
+                    }
+                }
                 None => break,
             }
         }
@@ -167,6 +173,9 @@ mod tests {
             assert_eq!(found(&cookies), Some(session));
         }
         assert_eq!(cookies_of(&session(20_000)), None);
+        let (short, long) = (session(10), cookies_of(&session(9000)).unwrap());
+        let with_left = [&cookies_of(&short).unwrap()[..], &long[1..]].concat();
+        assert_eq!(found(&with_left), Some(short));
         let largest = Session {
             access_token: "t".repeat(1000),
             claims: "\"".repeat(MAX_CLAIMS - 1000),

@@ -43,13 +43,13 @@ def advised(
         known = None
     if known is not None and known.state == "asked":
         return None
+    if known is not None and known.state == "failed" and known.retry_at > turn.now:
+        turn.look_again_at(known.retry_at)
+        return None
     if known is not None and known.cause != cause:
         if known.state == "answered" and due is not None and turn.capacity() > turn.target():
             return None  # an answer for scaling in, which goes by it later in this turn
         known = None
-    if known is not None and known.state == "failed" and known.retry_at > turn.now:
-        turn.look_again_at(known.retry_at)
-        return None
     if due is None:
         free = [m for m in counted(turn.members()) if not m.protected_from_scale_in and units(m) <= excess]
     else:

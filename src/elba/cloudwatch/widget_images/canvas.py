@@ -104,6 +104,7 @@ def fitted(text: str, room: float, size: int = TEXT) -> str:
     """The text, shortened to `room` pixels."""
     if text_width(text, size) <= room:
         return text
+    text = text[: max(0, int(room)) + 1]  # no letter is narrower than a pixel
     while text and text_width(f"{text}...", size) > room:
         text = text[:-1]
     return f"{text}..." if text else ""
