@@ -183,7 +183,7 @@ def test_errors_are_those_of_aws(elba: Elba) -> None:
 
 def test_a_second_elba_on_the_same_port_says_what_to_do(elba: Elba, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = Elba(tmp_path_factory.mktemp("other"))
-    result = other.run("up", "--port", str(elba.port), check=False)
+    result = other.run("up", "--port", str(elba.port), "--dns-port", str(free_port()), check=False)
     assert result.returncode == 1
     assert f"127.0.0.1:{elba.port}" in result.stderr
     assert "--port" in result.stderr

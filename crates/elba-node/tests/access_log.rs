@@ -213,6 +213,42 @@ fn files_are_published_as_intervals_of_the_clock_end() {
 }
 
 #[test]
+fn what_a_bucket_does_not_take_waits_for_it() {
+    let folder = Folder::new("waits");
+    let target = Target::saying("x");
+    let mut snapshot = logging(&folder, target.address);
+    snapshot.node.clock.scale = 600.0;
+    // no folder can be made there; and a node that died had this process's number
+    let in_the_way = folder.0.join("buckets");
+    fs::write(&in_the_way, "").unwrap();
+    fs::create_dir_all(folder.0.join("access")).unwrap();
+    let left = folder.0.join(format!("access/{}.left.part", std::process::id()));
+    fs::write(&left, "").unwrap();
+    let mut logged = Logged::start(&folder, snapshot);
+    let mut asked = 0;
+    let mut ask_until = |done: &dyn Fn() -> bool| {
+        let end = Instant::now() + LIMIT;
+        while !done() && Instant::now() < end {
+            assert_eq!(logged.node().get("/").status, 200);
+            asked += 1;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let parts = || {
+        let mut found = files(&folder.0.join("access"));
+        found.retain(|path| path.extension().is_some_and(|kind| kind == "part"));
+        found.len()
+    };
+    ask_until(&|| parts() == 3);
+    assert!(!left.exists());
+    fs::remove_file(&in_the_way).unwrap();
+    ask_until(&|| published(&folder).len() > 3);
+    logged.stop();
+    let count: usize = published(&folder).iter().map(|path| lines(path).len()).sum();
+    assert_eq!((count, parts()), (asked, 0));
+}
+
+#[test]
 fn only_what_is_asked_for_is_logged() {
     let folder = Folder::new("off");
     let target = Target::saying("x");

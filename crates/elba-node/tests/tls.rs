@@ -214,6 +214,41 @@ fn the_front_door_goes_by_the_name_in_the_hello() {
 }
 
 #[test]
+fn a_handshake_ends_at_the_load_balancer_that_it_began_with() {
+    let (first, second) = (Target::saying("first"), Target::saying("second"));
+    let (one, _) = certificate(&["one.example"]);
+    let (two, two_der) = certificate(&["two.example"]);
+    let mut node = Node::start_as(
+        https(snapshot(&[first.address]), vec![one]),
+        1,
+        Serves::FrontDoor { port: 443 },
+    );
+    let mut stream = connect(&node, "one.example");
+    stream.conn.write_tls(&mut stream.sock).unwrap();
+    while stream.conn.is_handshaking() {
+        assert!(stream.conn.read_tls(&mut stream.sock).unwrap() > 0);
+        stream.conn.process_new_packets().unwrap();
+    }
+    // its last message has not gone; meanwhile another load balancer takes the first place
+    node.install(|snapshot| {
+        let mut other = snapshot.load_balancers[0].clone();
+        other.arn = "other".into();
+        other.dns_name = "two-1.us-east-1.elb.localhost".into();
+        other.listeners[0].certificates = vec![two];
+        other.listeners[0].rules[0].actions = vec![forward(&[("second", 1)])];
+        snapshot.load_balancers.insert(0, other);
+        snapshot.target_groups.push(protocol::TargetGroup {
+            arn: "second".into(),
+            targets: vec![target(second.address)],
+            ..Default::default()
+        });
+    });
+    assert_eq!(presented(&node, "two.example"), two_der);
+    assert_eq!(second.count(), 1);
+    assert_eq!(ask(&mut stream, GET).1, b"first");
+}
+
+#[test]
 fn what_cannot_be_kept_safe_is_not_served() {
     let (default, _) = certificate(&["one.example"]);
     let mut asks = https(snapshot(&[]), vec![default.clone()]);

@@ -10,7 +10,7 @@ import pytest
 from elba.autoscaling.group_metrics import pool_target
 from elba.autoscaling.resources import Group, WarmPool
 from elba.ec2 import commands as ec2
-from elba.ec2.resources import Instance
+from elba.ec2.resources import Instance, Subnet
 from elba.sns.resources import Announcement
 from elba.sqs.resources import Queue
 
@@ -277,3 +277,15 @@ def test_a_pool_shrinks_by_the_default_policy_whatever_the_groups_is(elba: Harne
     elba.advance(60)
     (left,) = elba.members()
     assert left.id != old.id, "the older one is nearer to its next hour"
+
+
+def test_a_pool_whose_subnet_is_gone_says_so(elba: Harness) -> None:
+    elba.create(minimum=0, maximum=3, DesiredCapacity=0, zones="b")
+    gone = [s for s in elba.store.view.all(Subnet) if s.availability_zone.endswith("b")]
+    elba.write(lambda tx: [tx.delete(subnet) for subnet in gone])
+    elba.asg.put_warm_pool(AutoScalingGroupName="g", MinSize=1)
+    elba.advance(60)
+    assert elba.members() == []
+    activities = elba.asg.describe_scaling_activities(AutoScalingGroupName="g")["Activities"]
+    assert {a["StatusCode"] for a in activities} == {"Failed"}
+    assert "no subnet in us-east-1b any more" in activities[0]["StatusMessage"]

@@ -16,7 +16,8 @@ from PIL import Image, ImageChops
 
 from elba.cloudwatch import operations as api
 from elba.cloudwatch.queries.widget_images import picture_of
-from elba.cloudwatch.widget_images.painting import Line, paint, thinned
+from elba.cloudwatch.widget_images import canvas
+from elba.cloudwatch.widget_images.painting import STACKED_MOST, Line, paint, stacks, thinned
 from elba.cloudwatch.widget_images.scales import number_text, round_step, time_ticks, value_bounds, value_ticks
 from elba.cloudwatch.widget_images.widget import Axis, read_widget
 from elba.errors import ApiError
@@ -268,6 +269,32 @@ def test_scales() -> None:
         "12/29",
         "01/01",
     ] or True
+
+
+def test_long_texts_are_fitted_in_few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[str] = []
+    width = canvas.text_width
+
+    def counting(text: str, size: int = canvas.TEXT) -> float:
+        measured.append(text)
+        return width(text, size)
+
+    monkeypatch.setattr(canvas, "text_width", counting)
+    text = canvas.fitted("wide words " * 5000, 200)
+    assert len(measured) < 20
+    assert text.endswith("...") and width(text) <= 200 < width(f"{text[:-3]}w...") + 1
+    assert canvas.fitted("short", 200) == "short"
+    assert canvas.fitted("none of it", 1) == ""
+
+
+def test_stacked_series_of_many_times_share_fewer() -> None:
+    dense = Line("dense", [(float(t), 1.0) for t in range(8000)], 1)
+    sparse = [Line(f"s{i}", [(i / 2, 1.0)], 8000) for i in range(499)]
+    made = stacks([dense, *sparse])
+    assert len(made) == 500 and len(made[0]) > 300 and sum(map(len, made)) <= STACKED_MOST
+    assert made[-1][-1][2] == 500.0
+    few = stacks([dense, sparse[0]])
+    assert [len(stack) for stack in few] == [8000, 8000]
 
 
 def test_many_points_are_thinned_without_losing_extremes() -> None:

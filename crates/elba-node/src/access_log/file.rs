@@ -1,5 +1,6 @@
 //! The files of one log: a compressed one that goes into its bucket's folder, and an uncompressed tail.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
@@ -20,6 +21,8 @@ const TAIL_BYTES: u64 = 8 << 20;
 const WRITE_BYTES: usize = 64 << 10;
 /// Compressed bytes that are held while the disk takes none; what is logged beyond is lost.
 const UNWRITTEN_MOST: usize = 1 << 20;
+/// Files that wait for their bucket's folder to take them: an hour's. Then the oldest goes.
+const SEALED_MOST: usize = 12;
 
 /// The log of one load balancer.
 pub(super) struct Log {
@@ -28,6 +31,8 @@ pub(super) struct Log {
     /// number of the interval, counted from the epoch
     pub(super) interval: u64,
     part: Option<Part>,
+    /// ended, each with its end in clock seconds, and not yet in the bucket's folder
+    sealed: VecDeque<(Part, u64)>,
     tail: Option<(File, u64)>,
     tail_path: PathBuf,
     pub(super) lines: Lines,
@@ -126,6 +131,7 @@ impl Log {
             kind,
             interval,
             part: None,
+            sealed: VecDeque::new(),
             tail: None,
             tail_path: folder.join(format!("{}.log", name.replace('/', "."))),
             lines: Lines::new(match kind {
@@ -186,14 +192,38 @@ impl Log {
         Ok(())
     }
 
-    /// Moves the compressed file to its bucket's folder. `end`: clock seconds.
-    pub(super) fn publish(&mut self, compiled: &Compiled, end: u64) -> io::Result<()> {
+    /// Ends the compressed file; what is logged next is in another. `end`: clock seconds.
+    pub(super) fn seal(&mut self, end: u64) {
         let Some(mut part) = self.part.take() else {
-            return Ok(());
+            return;
         };
         part.gzip.finish();
-        part.write()?;
-        let part = part.path;
+        // another file cannot refer to what is in this one
+        self.lines.use_up(0);
+        if self.sealed.len() == SEALED_MOST {
+            let oldest = self.sealed.pop_front();
+            let _ = oldest.map(|(part, _)| fs::remove_file(part.path));
+        }
+        self.sealed.push_back((part, end));
+    }
+
+    pub(super) fn is_published(&self) -> bool {
+        self.sealed.is_empty()
+    }
+
+    /// Moves the files that have ended to their bucket's folder. What fails is tried again the next time.
+    pub(super) fn publish(&mut self, compiled: &Compiled) -> io::Result<()> {
+        while let Some((mut part, end)) = self.sealed.pop_front() {
+            let result = part.write().and_then(|()| self.give(compiled, &part.path, end));
+            if result.is_err() {
+                self.sealed.push_front((part, end));
+                return result;
+            }
+        }
+        Ok(())
+    }
+
+    fn give(&self, compiled: &Compiled, part: &Path, end: u64) -> io::Result<()> {
         let Some(place) = self.balancer.attributes.log(self.kind) else {
             return fs::remove_file(part);
         };
@@ -216,12 +246,12 @@ impl Log {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        if fs::rename(&part, &path).is_err() {
+        if fs::rename(part, &path).is_err() {
             // another file system
             let half = path.with_extension("half");
-            fs::copy(&part, &half)?;
+            fs::copy(part, &half)?;
             fs::rename(&half, &path)?;
-            fs::remove_file(&part)?;
+            fs::remove_file(part)?;
         }
         Ok(())
     }

@@ -269,14 +269,16 @@ impl Logger {
         }
     }
 
-    /// Unfinished files of a process that is no more.
+    /// Unfinished files of a process that is no more. One with our own number is none of ours: we have none yet.
     fn remove_leftovers(&self) {
+        let own = std::process::id().to_string();
         let folders = Kind::ALL.map(|kind| fs::read_dir(self.folder.join(kind.name())));
         for entry in folders.into_iter().flatten().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             let pid = name.strip_suffix(".part").and_then(|name| name.split('.').next());
-            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let is_gone = |pid: &str| pid == own || !Path::new("/proc").join(pid).exists();
+            if pid.is_some_and(is_gone) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -461,7 +463,7 @@ impl Logger {
         self.result("write", result);
     }
 
-    /// Publishes the files whose interval has ended, or all.
+    /// Publishes the files whose interval has ended, or all; and what could not be published before.
     fn rotate(&mut self, all: bool) {
         let compiled = self.compiled.borrow().clone();
         let now = to_clock(&compiled.node.clock, clock::world_now()).max(0.0) as u64;
@@ -470,16 +472,22 @@ impl Logger {
         self.files.retain(|(kind, arn), log| {
             let known = compiled.load_balancer(arn);
             let logs = known.is_some_and(|balancer| balancer.attributes.log(*kind).is_some());
-            if !all && logs && now / INTERVAL == log.interval {
+            let is_over = all || !logs || now / INTERVAL != log.interval;
+            if !is_over && log.is_published() {
                 return true;
             }
-            published = true;
-            let end = (log.interval + 1) * INTERVAL;
-            let done = log.publish(&compiled, end.min(now));
-            if let Err(error) = done {
-                result = Err(error);
+            if is_over {
+                log.seal(((log.interval + 1) * INTERVAL).min(now));
+                log.interval = now / INTERVAL;
             }
-            false
+            published = true;
+            match log.publish(&compiled) {
+                Ok(()) => !is_over,
+                Err(error) => {
+                    result = Err(error);
+                    !all
+                }
+            }
         });
         if published {
             self.result("publish", result);

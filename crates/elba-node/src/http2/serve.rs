@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use elba_core::compile::{Place, Serves};
+use elba_core::compile::Serves;
 use h2::server::{Builder, Connection as Http2, SendResponse};
 use h2::{Reason, RecvStream};
 use http::{Method, Request};
@@ -15,7 +15,7 @@ use http::{Method, Request};
 use super::head::push_request;
 use super::stream::ClientStream2;
 use crate::proxy::connection::{Connection, Open};
-use crate::proxy::state::Worker;
+use crate::proxy::state::{BalancerRuntime, Worker};
 use crate::proxy::ClientStream as _;
 use crate::timer::{Fired, Timer};
 use crate::tls::{Agreed, ClientTls};
@@ -80,24 +80,17 @@ pub async fn serve(
     stream: ClientTls,
     peer: SocketAddr,
     serves: Rc<Serves>,
-    place: Place,
+    balancer: Rc<BalancerRuntime>,
 ) {
     let timer = worker.timers.timer();
     timer.set(worker.now_ms() + PREFACE_MS);
     timer.set_fresh_until(worker.now_ms() + PREFACE_MS);
     let tls = stream.tls().cloned();
-    let (open, idle_ms, keep_until_ms) = {
-        let config = worker.config();
-        let Some(runtime) = config.balancers.get(place.load_balancer as usize) else {
-            return;
-        };
-        let attributes = &runtime.balancer.attributes;
-        (
-            Rc::new(Open::new(runtime.cells.clone())),
-            attributes.idle_timeout_ms,
-            worker.now_ms() + attributes.client_keep_alive_ms,
-        )
-    };
+    let attributes = &balancer.balancer.attributes;
+    let open = Rc::new(Open::new(balancer.cells.clone()));
+    let idle_ms = attributes.idle_timeout_ms;
+    let keep_until_ms = worker.now_ms() + attributes.client_keep_alive_ms;
+    drop(balancer);
     let mut handshake = std::pin::pin!(Builder::new()
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_LIST)

@@ -89,9 +89,8 @@ pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serv
         return refuse_plain(&worker, socket, &timer).await;
     }
     match handshake(&worker, socket, &serves, listener, (peer, began), &timer).await {
-        Ok((stream, place)) => {
+        Ok((stream, (config, place))) => {
             drop(timer);
-            let config = worker.config();
             // whatever Host says later: the certificate was this load balancer's
             let serves = match &*serves {
                 Serves::Listener { .. } => serves,
@@ -100,11 +99,13 @@ pub async fn serve(worker: Rc<Worker>, socket: TcpStream, peer: SocketAddr, serv
                     port: *port,
                 }),
             };
-            drop(config);
             if stream.is_http2() {
+                let balancer = config.balancers[place.load_balancer as usize].clone();
+                drop(config);
                 // boxed, for its state is large and most connections are not of its kind
-                Box::pin(http2::serve::serve(worker, stream, peer, serves, place)).await;
+                Box::pin(http2::serve::serve(worker, stream, peer, serves, balancer)).await;
             } else {
+                drop(config);
                 Connection::new(worker, stream, peer, serves).run().await;
             }
         }
@@ -147,7 +148,7 @@ async fn handshake(
     listener: Option<Meant>,
     (peer, began): (SocketAddr, Instant),
     timer: &Timer,
-) -> Result<(TlsStream<ServerConnection>, Place), Option<Meant>> {
+) -> Result<(TlsStream<ServerConnection>, Meant), Option<Meant>> {
     let mut acceptor = Acceptor::default();
     let accepted = in_time(timer, |context| loop {
         let mut reading = Socket {
@@ -254,7 +255,7 @@ async fn handshake(
                 client: tls.mode.map(|mode| Told::of(mode, chain)),
                 trace,
             }));
-            Ok((stream, place))
+            Ok((stream, (config, place)))
         }
         _ => Err(Some((config, place))),
     }

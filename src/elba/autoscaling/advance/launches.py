@@ -240,15 +240,7 @@ def _mixed_sources(turn: Turn, policy: Mapping[str, Any], zone: str) -> Iterator
 
 def _run(turn: Turn, source: Source, spot: bool, zone: str, cause: str, kind: str) -> Member:
     group = turn.group
-    subnets = [
-        s
-        for i in group.subnet_ids
-        if (s := turn.tx.get(Subnet, group.account, group.region, i)) is not None and s.availability_zone == zone
-    ]
-    if not subnets:
-        raise ApiError("InvalidSubnetID.NotFound", f"The group has no subnet in {zone} any more")
-    roomy = [s for s in subnets if available_address_count(turn.tx, s) > 0]
-    subnet = turn.call.ids.random.choice(roomy or subnets)
+    subnet = subnet_in(turn, zone)
     member = launch_one(turn, source, spot, subnet)
     activity = activities.begin(
         turn.tx,
@@ -263,6 +255,20 @@ def _run(turn: Turn, source: Source, spot: bool, zone: str, cause: str, kind: st
     member = msgspec.structs.replace(member, activity_id=activity.id, replacement=kind == "replacement")
     turn.tx.put(member)
     return member
+
+
+def subnet_in(turn: Turn, zone: str) -> Subnet:
+    """One of the group's subnets in the zone, of those that have addresses left if any has. Raises: ApiError."""
+    group = turn.group
+    subnets = [
+        s
+        for i in group.subnet_ids
+        if (s := turn.tx.get(Subnet, group.account, group.region, i)) is not None and s.availability_zone == zone
+    ]
+    if not subnets:
+        raise ApiError("InvalidSubnetID.NotFound", f"The group has no subnet in {zone} any more")
+    roomy = [s for s in subnets if available_address_count(turn.tx, s) > 0]
+    return turn.call.ids.random.choice(roomy or subnets)
 
 
 def launch_one(turn: Turn, source: Source, spot: bool, subnet: Subnet, state: str = "Pending") -> Member:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from elba.autoscaling import activities, health, placement, sentences
-from elba.autoscaling.advance.launches import MOST_PER_TURN, NEXT_TURN_SECONDS, first_source, launch_one
+from elba.autoscaling.advance.launches import MOST_PER_TURN, NEXT_TURN_SECONDS, first_source, launch_one, subnet_in
 from elba.autoscaling.advance.lifecycle import (
     BACKOFF_FIRST_SECONDS,
     DEAD,
@@ -31,7 +31,6 @@ from elba.autoscaling.lookup import LEAVING, healthy_zones, shifted_away_from, s
 from elba.autoscaling.resources import LifecycleAction, Member, WarmPool
 from elba.ec2 import commands as ec2
 from elba.ec2.commands.capacity import has_capacity
-from elba.ec2.resources import Subnet
 from elba.errors import ApiError
 
 SETTLED = ("Warmed:Running", "Warmed:Stopped", "Warmed:Hibernated")
@@ -197,18 +196,13 @@ def _launch(turn: Turn) -> bool:
     zone = placement.next_zone(placement.zone_units(healthy_zones(turn.tx, group), placed))
     if zone is None:  # a zonal shift keeps it from its only zone
         return False
-    subnets = [
-        s
-        for i in group.subnet_ids
-        if (s := turn.tx.get(Subnet, group.account, group.region, i)) is not None and s.availability_zone == zone
-    ]
     cause = sentences.at(
         turn.now,
         "an instance was started in response to a difference between desired and actual capacity of the warm pool.",
     )
     try:
         source = first_source(turn, group, zone)
-        member = turn.attempt(lambda: launch_one(turn, source, False, subnets[0], "Warmed:Pending"))
+        member = turn.attempt(lambda: launch_one(turn, source, False, subnet_in(turn, zone), "Warmed:Pending"))
     except ApiError as error:
         message = f"{error.message} Launching EC2 instance failed."
         activities.record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -104,10 +105,8 @@ def fitted(text: str, room: float, size: int = TEXT) -> str:
     """The text, shortened to `room` pixels."""
     if text_width(text, size) <= room:
         return text
-    text = text[: max(0, int(room)) + 1]  # no letter is narrower than a pixel
-    while text and text_width(f"{text}...", size) > room:
-        text = text[:-1]
-    return f"{text}..." if text else ""
+    fitting = bisect_right(range(1, len(text) + 1), room, key=lambda n: text_width(f"{text[:n]}...", size))
+    return f"{text[:fitting]}..." if fitting else ""
 
 
 def color_of(text: str, alpha: int = 255) -> Color:

@@ -29,6 +29,8 @@ PALETTE = (
 SHORT_UNITS = {"None": "", "Count": "", "Percent": "%", "Seconds": "s", "Milliseconds": "ms", "Bytes": "B"}
 PAD = 10
 ROW = 18
+STACKED_MOST = 200_000
+"""Values of stacked series in all: of more, their common times are thinned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def _time_series(canvas: Canvas, widget: Widget, lines: Sequence[Line], room: Bo
         own = [line for line in lines if line.right == right]
         if own or not right or any(a.right for a in widget.horizontal):
             sides.append((axis, own, right))
-    heights = {right: _stacks(own) if widget.stacked else [] for _, own, right in sides}
+    heights = {right: stacks(own) if widget.stacked else [] for _, own, right in sides}
     bounds: dict[bool, tuple[float, float]] = {}
     for axis, own, right in sides:
         values = [v for line in own for t, v in line.points if widget.start <= t <= widget.end]
@@ -171,9 +173,10 @@ def _time_series(canvas: Canvas, widget: Widget, lines: Sequence[Line], room: Bo
     _annotations(canvas, widget, plot, across, upright)
 
 
-def _stacks(lines: Sequence[Line]) -> list[list[tuple[float, float, float]]]:
+def stacks(lines: Sequence[Line]) -> list[list[tuple[float, float, float]]]:
     """(time, bottom, top) of each series over those before it; a value holds for its period, a missing one is 0."""
     times = sorted({t for line in lines for t, _ in line.points})
+    times = times[:: 1 + len(times) * len(lines) // STACKED_MOST]
     bottoms = dict.fromkeys(times, 0.0)
     result = []
     for line in lines:

@@ -249,11 +249,13 @@ class _Reader:
         given = {row.rendering.get("id") for row in rows if isinstance(row.rendering.get("id"), str)}
         free = (name for i in range(1, 2 * len(rows) + 1) if (name := f"m{i}") not in given)
         result: list[dict[str, Any]] = []
+        seen: set[str] = set()
         for i, row in enumerate(rows):
             path, how = f"/metrics/{i}", row.rendering
             id_ = self.text(how, path, "id") or next(free)
-            if not is_metric_id(id_) or id_ in {query["id"] for query in result}:
+            if not is_metric_id(id_) or id_ in seen:
                 self.wrong(f"{path}/id", f"The id {id_} should match ^[a-z][a-zA-Z0-9_]*$ and be unique")
+            seen.add(id_)
             query: dict[str, Any] = {"id": id_, "return_data": self.flag(how, path, "visible", True)}
             if label := self.text(how, path, "label"):
                 query["label"] = label
