@@ -1,11 +1,13 @@
 //! The request path: one task per client connection, which carries its requests to targets and the answers back.
 //!
 //! `state` is what a worker's connections share, `connection` the life of one client connection, `decide` what is
-//! done with a request (no waiting in there), `guard` what stands before a rule's routing action, `exchange` one request
-//! with its target, `transfer` the bodies on their way, `tunnel` what follows a 101, `multiplexed` one request with a
-//! target over HTTP/2, `function` one with a function, `logging` what is written down of it all.
+//! done with a request (no waiting in there), `guard` what stands before a rule's routing action, `attempt` which
+//! target has it next, `exchange` one request with its target, `transfer` the bodies on their way, `tunnel` what
+//! follows a 101, `multiplexed` one request with a target over HTTP/2, `function` one with a function, `logging` what
+//! is written down of it all.
 
 pub mod accept;
+mod attempt;
 mod body;
 pub mod connection;
 mod decide;

@@ -13,9 +13,10 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use tokio::net::TcpStream;
 
+use super::attempt::{Attempt, ConnectFailure, Tried};
 use super::connection::{Connection, Next};
 use super::decide::Plan;
-use super::exchange::{Attempt, ConnectFailure, HeadForm, Tried};
+use super::exchange::HeadForm;
 use super::ClientStream;
 use crate::counters::{BalancerCells, Target, TargetCells};
 use crate::http2::head;

@@ -11,10 +11,11 @@ use elba_core::http1::response::ResponseHead;
 use elba_core::http1::Framing;
 use tokio::io::AsyncWrite;
 
+use super::attempt::Flight;
 use super::body::{copy_chunks, Body};
 use super::connection::{Connection, Next};
 use super::decide::Plan;
-use super::exchange::{Flight, HeadForm};
+use super::exchange::HeadForm;
 use super::state::Worker;
 use super::ClientStream;
 use crate::buffers::{Input, BLOCK};
